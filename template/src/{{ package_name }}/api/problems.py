@@ -1,0 +1,94 @@
+"""Every error as a problem document (RFC 9457), and the statuses of the service's own errors."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+from ..database import Database
+from ..errors import ConflictError, DatabaseUnavailableError, NotFoundError, ServiceError
+from ..schemas.problem import FieldError, Problem
+
+STATUSES: dict[type[ServiceError], int] = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    DatabaseUnavailableError: 503,
+}
+
+RETRY_AFTER = "1"
+"""Seconds that a client is asked to wait while the database is unavailable."""
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: list[FieldError] | None = None,
+) -> ProblemResponse:
+    """The response that tells a client what went wrong.
+
+    Args:
+        detail: a sentence that the client may read; nothing that only operators may know.
+    """
+    context = getattr(request.state, "context", None)
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=context and context.request_id,
+        errors=errors,
+    )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": RETRY_AFTER, **(headers or {})}
+    return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route or an application, for its OpenAPI description."""
+    content = {ProblemResponse.media_type: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return problem_response(request, error.status_code, detail, headers=dict(error.headers or {}))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
+        for problem in error.errors()
+    ]
+    return problem_response(request, 422, "The request is not valid.", errors=errors)
+
+
+async def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
+    return problem_response(request, STATUSES[type(error)], str(error))  # type: ignore[index]
+
+
+async def _on_database_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, DBAPIError)
+    database: Database = request.app.state.database
+    if not database.dialect.is_transient(error):
+        raise error
+    return await _on_service_error(request, DatabaseUnavailableError())

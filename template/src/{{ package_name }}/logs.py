@@ -1,0 +1,68 @@
+"""Structured logs: the service's own lines and those of the libraries in one form, on standard output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, cast
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+    from .config import Settings
+
+REDACTED = "[redacted]"
+SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_key")
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines carry the module's name: `logger = get_logger(__name__)`."""
+    return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
+
+
+def configure_logging(settings: Settings) -> None:
+    """Make every line of this process, uvicorn's and the libraries' included, look as the settings say."""
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _redact,
+    ]
+    if settings.log_format == "json":
+        output: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        output = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    structlog.configure(
+        processors=[_rename_logger, *common, *output],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        # A logger that is kept also keeps this output, which a test's capture replaces.
+        cache_logger_on_first_use=settings.environment != "test",
+    )
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *output],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+
+
+def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    event["logger"] = event.pop("logger_name", None)  # structlog takes no initial value of that name
+    return event
+
+
+def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    for name in event:
+        if any(secret in name.lower() for secret in SECRET_NAMES):
+            event[name] = REDACTED
+    return event

@@ -1,0 +1,1 @@
+"""The rules of the service, above its repositories and below its API."""
