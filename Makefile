@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help new test test-slow lint format lock lock-check bench-database names clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
+	@echo "Installing into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 14
+
+new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
+	@test -n "$(DEST)" || { echo 'Say where: make new DEST=../my-service'; exit 2; }
+	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
+
+test: $(INSTALLED) ## Run the fast tests
+	@$(BIN)/python -m pytest -m "not slow" $(args)
+
+test-slow: $(INSTALLED) ## Run the other tests, which take minutes
+	@$(BIN)/python -m pytest -m slow $(args)
+
+lint: $(INSTALLED) ## Check style, formatting and types of this repository's own code, the template's plain files included
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## Mend what lint finds, where it can be mended
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: $(INSTALLED) ## Refresh all locked dependencies, this repository's and the template's
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py
+
+lock-check: $(INSTALLED) ## Check that the template's locks are what its dependencies resolve to
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py --check
+
+bench-database: $(INSTALLED) ## Measure what the database costs the service
+	@$(BIN)/python benchmarks/database.py
+
+names: $(INSTALLED) ## Refresh reserved_names.jinja from this Python
+	@$(BIN)/python scripts/reserved_names.py
+
+clean: ## Remove the environment and caches
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

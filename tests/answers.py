@@ -1,0 +1,62 @@
+"""The answers that the tests render with."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+Answers = dict[str, Any]
+
+DATABASES: dict[str, Answers] = {
+    "namespaced": {"database_backend": "postgresql", "schema_namespace": "orders"},
+    "plain": {"database_backend": "postgresql", "schema_namespace": ""},
+    "sqlite": {"database_backend": "sqlite"},
+}
+TOOLS = ("pip-tools", "uv")
+CI_PROVIDERS = ("github", "gitlab", "none")
+LICENSES = ("Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause")
+PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+
+CORNERS: dict[str, Answers] = {
+    f"{database}-{'example' if example else 'bare'}": {**answers, "include_example": example}
+    for (database, answers), example in itertools.product(DATABASES.items(), (True, False))
+}
+"""What decides about the service's code."""
+
+
+def matrix() -> dict[str, Answers]:
+    """Every combination, the licence and the Python version taking turns: each of them is in a file or two alone."""
+    licenses, versions = itertools.cycle(LICENSES), itertools.cycle(PYTHON_VERSIONS)
+    return {
+        f"{corner}-{tool}-{ci}": {
+            **answers,
+            "dependency_tool": tool,
+            "ci_provider": ci,
+            "license": next(licenses),
+            "python_version": next(versions),
+        }
+        for (corner, answers), tool, ci in itertools.product(CORNERS.items(), TOOLS, CI_PROVIDERS)
+    }
+
+
+LONGEST: Answers = {
+    "project_name": "Z" + "y" * 49,
+    "package_name": "z" * 40,
+    "schema_namespace": "n" * 63,
+    "description": "d" * 200,
+    "author_name": "a" * 100,
+}
+SHORTEST: Answers = {
+    "project_name": "A",
+    "package_name": "a",
+    "schema_namespace": "a",
+    "description": "d",
+    "author_name": "a",
+}
+HOSTILE: Answers = {
+    "description": """Tom's "best" \\ {{ x }} {% y %} ${z} %(q)s #1 `r` é → 服务 🫖""",
+    "author_name": """O'Neil "Ace" \\ {{ x }} ${y} é 服务""",
+    "author_email": "a.b+c_d%e-f@mail.sub-domain.example.com",
+    "schema_namespace": "select",
+}
+NAMES: dict[str, Answers] = {"longest": LONGEST, "shortest": SHORTEST, "hostile": HOSTILE}

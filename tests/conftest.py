@@ -1,0 +1,197 @@
+"""Renders, cached, of the working tree as it is; and environments, shared, to use them in."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import plumbum
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[1]
+GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.com",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "COPIER_SETTINGS_PATH": str(Path(__file__).with_name("copier-settings.yml")),
+}
+Render = Callable[..., Path]
+
+
+def pytest_configure() -> None:
+    # Whoever runs the tests has settings of git and Copier, which must not decide what is rendered.
+    os.environ.update(GIT_IDENTITY)
+    plumbum.local.env.update(GIT_IDENTITY)
+    # Byte code is what makes the second start of a rendered service a fair one.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; its output is in the failure where it does not succeed."""
+    finished = run_unchecked(*command, cwd=cwd, **environment)
+    assert finished.returncode == 0, f"{' '.join(map(str, command))}\n{finished.stdout}\n{finished.stderr}"
+    return finished
+
+
+def run_unchecked(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def git_init(project: Path) -> None:
+    for arguments in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
+        run("git", *arguments, cwd=project)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all processes of this run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def template(shared: Path) -> Path:
+    """A clone of this repository with the working tree, committed or not, as its newest release."""
+    clone = shared / "template"
+    with FileLock(shared / "template.lock"):
+        if not clone.exists():
+            run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), cwd=shared)
+            files = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
+            for path in run("git", "ls-files", "-z", cwd=clone).stdout.split("\0")[:-1]:
+                (clone / path).unlink()
+            for path in files.split("\0")[:-1]:
+                if (ROOT / path).exists():
+                    (clone / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(ROOT / path, clone / path)
+            run("git", "add", "--all", cwd=clone)
+            run("git", "commit", "--quiet", "--allow-empty", "--message", "The working tree", cwd=clone)
+            run("git", "tag", "v999.0.0", cwd=clone)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def render(pytestconfig: pytest.Config, template: Path, request: pytest.FixtureRequest) -> Render:
+    """Render the template; who asks with the same answers again gets the same directory, not to be changed."""
+    pytestconfig.option.template = str(template)
+    copie = request.getfixturevalue("copie_session")
+    cache: dict[str, Path] = {}
+
+    def render(**answers: Any) -> Path:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in cache:
+            result = copie.copy(extra_answers=answers)
+            if result.exception:
+                raise result.exception
+            cache[key] = result.project_dir
+        return cache[key]
+
+    return render
+
+
+@pytest.fixture
+def project(render: Render, tmp_path: Path) -> Render:
+    """A render of this test's own, committed, to do with as one likes."""
+
+    def copy(**answers: Any) -> Path:
+        directory = tmp_path / "project"
+        shutil.copytree(render(**answers), directory)
+        git_init(directory)
+        return directory
+
+    return copy
+
+
+class Environment:
+    """A virtual environment with the development dependencies of a render, but not the render itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self.bin = directory / ("Scripts" if os.name == "nt" else "bin")
+        self.python = self.bin / "python"
+
+    def run(self, project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python -m` something inside of a project."""
+        return run(self.python, "-m", *arguments, cwd=project, **self.variables(project, **environment))
+
+    def variables(self, project: Path, **environment: str) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(project / "src"),
+            "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+            **environment,
+        }
+
+
+def make_environment(project: Path, shared: Path) -> Environment:
+    """The environment for a render, made from its locks once for all renders that have the same."""
+    requirements = project / "requirements-dev.txt"
+    directory = shared / f"environment-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
+    with FileLock(f"{directory}.lock"):
+        if not (directory / "complete").exists():
+            uv = Path(sys.executable).with_name("uv")
+            run(uv, "venv", "--quiet", "--python", sys.executable, directory, cwd=project)
+            install = ("pip", "install", "--quiet", "--compile-bytecode", "--require-hashes", "--no-deps")
+            run(uv, *install, "--python", str(directory), "-r", requirements, cwd=project)
+            (directory / "complete").touch()
+    return Environment(directory)
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path) -> Callable[[Path], Environment]:
+    return lambda project: make_environment(project, shared)
+
+
+def load_postgres_server(project: Path) -> ModuleType:
+    """What renders start their PostgreSQL with."""
+    spec = importlib.util.spec_from_file_location("postgres_server", project / "tests" / "postgres_server.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres_module(render: Render) -> ModuleType:
+    return load_postgres_server(render())
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_module: ModuleType) -> Iterator[str]:
+    """The URL of a PostgreSQL: TEST_DATABASE_URL, or else one started for this process."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    with postgres_module.PostgresServer() as server:
+        yield server.url
+
+
+def component(variable: str, program: str) -> str:
+    """The program that a variable names, or else one on the path; in CI it must be there."""
+    named = os.environ.get(variable) or (program if variable == program.upper() else None)
+    found = named and shutil.which(named, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if not found:
+        message = f"{program} is missing: apt-get install {program}, or name one with {variable} (see .ci/run)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found

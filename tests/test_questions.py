@@ -1,0 +1,179 @@
+"""The questions: what is refused, and how; what is derived."""
+
+from __future__ import annotations
+
+import keyword
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import ROOT, Environment, Render, run, run_unchecked
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from reserved_names import OUTPUT, text
+
+COPIER = Path(sys.executable).with_name("copier")
+
+REFUSED = [
+    ("project_name", "", "letter"),
+    ("project_name", "1st", "letter"),
+    ("project_name", "Tom's", "only letters"),
+    ("project_name", "Bestellübersicht", "only letters"),
+    ("project_name", "a\nb", "only letters"),
+    ("project_name", "Ends badly-", "End with"),
+    ("project_name", "x" * 51, "at most 50"),
+    ("package_name", "", "lower-case"),
+    ("package_name", "my-service", "lower-case"),
+    ("package_name", "MyService", "lower-case"),
+    ("package_name", "1st", "lower-case"),
+    ("package_name", "_private", "lower-case"),
+    ("package_name", "dienst_ü", "lower-case"),
+    ("package_name", "line\n", "lower-case"),
+    ("package_name", "x" * 41, "at most 40"),
+    ("package_name", "class", "keyword"),
+    ("package_name", "match", "keyword"),
+    ("package_name", "asyncio", "standard library"),
+    ("package_name", "imp", "standard library"),
+    ("package_name", "fastapi", "hide a package"),
+    ("package_name", "tests", "hide a package"),
+    ("description", "", "few words"),
+    ("description", "   ", "few words"),
+    ("description", " padded", "white space"),
+    ("description", "x" * 201, "at most 200"),
+    ("description", "two\nlines", "one line"),
+    ("description", "bell\x07", "one line"),
+    ("description", "right\u202eto left", "one line"),
+    ("author_name", "", "Write a name"),
+    ("author_name", "Me <me@example.com>", "next question"),
+    ("author_name", "x" * 101, "at most 100"),
+    ("author_email", "", "one address"),
+    ("author_email", "me", "one address"),
+    ("author_email", "me@localhost", "one address"),
+    ("author_email", 'me"@example.com', "one address"),
+    ("author_email", "me@example.com\n", "one address"),
+    ("schema_namespace", "Orders", "lower-case"),
+    ("schema_namespace", "my-orders", "lower-case"),
+    ("schema_namespace", 'x"; DROP', "lower-case"),
+    ("schema_namespace", "x" * 64, "63 bytes"),
+    ("schema_namespace", "pg_orders", "reserves"),
+    ("schema_namespace", "public", "belongs"),
+    ("schema_namespace", "information_schema", "belongs"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "reason"), REFUSED)
+def test_a_wrong_answer_is_refused_with_a_reason(render: Render, question: str, answer: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=question) as refused:
+        render(**{question: answer})
+    assert reason in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "question", ["license", "database_backend", "dependency_tool", "python_version", "ci_provider"]
+)
+def test_an_answer_that_is_no_choice_is_refused(render: Render, question: str) -> None:
+    with pytest.raises(ValueError, match=question):
+        render(**{question: "another"})
+
+
+@pytest.mark.parametrize(
+    ("project_name", "package", "slug"),
+    [("Order Service", "order_service", "order-service"), ("A.b-C  d_E 2", "a_b_c_d_e_2", "a-b-c-d-e-2")],
+)
+def test_names_are_derived(render: Render, project_name: str, package: str, slug: str) -> None:
+    project = render(project_name=project_name)
+    assert (project / "src" / package / "main.py").is_file()
+    assert f'name = "{slug}"' in (project / "pyproject.toml").read_text()
+    assert f"schema_namespace: {package}" in (project / ".copier-answers.yml").read_text()
+
+
+@pytest.mark.parametrize("package", ["pg_tool", "public", "main", "temp"])
+def test_every_package_name_has_a_schema_that_postgresql_takes(render: Render, package: str) -> None:
+    assert "schema_namespace:" in (render(package_name=package) / ".copier-answers.yml").read_text()
+
+
+def test_every_question_explains_itself_and_has_a_default() -> None:
+    questions = {name: question for name, question in read_questions().items() if question.get("when") is not False}
+    assert list(questions) == [
+        *("project_name", "package_name", "description", "author_name", "author_email", "license"),
+        *("database_backend", "schema_namespace", "dependency_tool", "python_version", "ci_provider"),
+        "include_example",
+    ]
+    for name, question in questions.items():
+        assert question["help"].strip(), name
+        assert "default" in question, name
+        assert question["type"] in ("str", "bool"), name
+        assert "choices" in question or "validator" in question or question["type"] == "bool", name
+
+
+def read_questions() -> dict[str, dict[str, Any]]:
+    configuration = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    return {name: value for name, value in configuration.items() if not name.startswith("_")}
+
+
+def test_nothing_runs_or_is_loaded_when_a_project_is_made() -> None:
+    configuration = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    assert not configuration.keys() & {"_tasks", "_jinja_extensions"}
+
+
+def test_reserved_names_are_those_of_every_python(environment: Callable[[Path], Environment], render: Render) -> None:
+    reserved = set(text().split())
+    assert set(OUTPUT.read_text("utf-8").split()) >= {name for name in sys.stdlib_module_names if name[0] != "_"}
+    assert reserved >= {name for name in keyword.kwlist if name.islower()}
+    listed = environment(render()).run(
+        render(),
+        "timeit",
+        "-n1",
+        "-r1",
+        "import importlib.metadata as m; print('names:', *m.packages_distributions())",
+    )
+    modules = next(line for line in listed.stdout.splitlines() if line.startswith("names:")).split()[1:]
+    importable = {name for name in modules if name.isidentifier() and name.islower() and not name.startswith("_")}
+    assert importable <= reserved, importable - reserved
+
+
+def test_the_command_line_needs_no_trust(template: Path, tmp_path: Path) -> None:
+    run(COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template, tmp_path / "service", cwd=tmp_path)
+    assert (tmp_path / "service" / "src" / "my_service" / "main.py").is_file()
+
+
+NEW = [sys.executable, str(ROOT / "scripts" / "new.py")]
+
+
+def test_make_new_renders_and_says_what_comes_next(tmp_path: Path) -> None:
+    (tmp_path / "answers.yml").write_text("project_name: Order Service\ndatabase_backend: sqlite\n")
+    finished = run(*NEW, "service", "--data-file", "answers.yml", cwd=tmp_path)
+    assert (tmp_path / "service" / "src" / "order_service").is_dir()
+    assert "make dev" in finished.stderr + finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [("package_name: class\n", "keyword"), ("license: GPL\n", "license"), ("{", "not YAML"), (None, "missing.yml")],
+)
+def test_make_new_says_in_a_line_what_is_wrong(tmp_path: Path, data: str | None, message: str) -> None:
+    if data is not None:
+        (tmp_path / "missing.yml").write_text(data)
+    finished = run_unchecked(*NEW, "service", "--data-file", "missing.yml", cwd=tmp_path)
+    assert_refused(finished, message)
+    assert not (tmp_path / "service").exists()
+
+
+def test_make_new_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "mine").touch()
+    assert_refused(run_unchecked(*NEW, "service", "--defaults", cwd=tmp_path), "not empty")
+    assert [path.name for path in (tmp_path / "service").iterdir()] == ["mine"]
+
+
+def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> None:
+    assert finished.returncode == 1
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1

@@ -1,0 +1,147 @@
+"""What is rendered is clean, whatever was answered."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+from answers import LICENSES, NAMES, PYTHON_VERSIONS, Answers, matrix
+from conftest import ROOT, Render, run
+
+TRACES = {
+    "sqlite": re.compile(r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b", re.IGNORECASE),
+    "plain": re.compile(r"namespace(?!: '')|CreateSchema"),
+    "namespaced": re.compile(r"include_object"),
+    "bare": re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
+    "pip-tools": re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),
+    "uv": re.compile(r"pip-tools|pip-compile|piptools|requirements-dev|flit-core>=4\",$"),
+    "github": re.compile(r"gitlab", re.IGNORECASE),
+    "gitlab": re.compile(r"github(?!\.com)", re.IGNORECASE),
+    "none": re.compile(r"gitlab|github(?!\.com)", re.IGNORECASE),
+}
+"""What must not be found where an option was taken that excludes it."""
+
+JINJA = re.compile(r"\{\{|\{%|\{#")
+JINJA_LOOKALIKES = re.compile(r"\$\{\{.*?\}\}|\{\{ x \}\}|\{% y %\}")
+
+
+def files(project: Path) -> Iterator[Path]:
+    return (
+        path for path in sorted(project.rglob("*")) if path.is_file() and ".git" not in path.relative_to(project).parts
+    )
+
+
+def check(project: Path, options: list[str]) -> list[str]:
+    """Everything that is wrong with a render."""
+    wrong = []
+    for path in files(project):
+        name = str(path.relative_to(project))
+        text = path.read_text("utf-8")
+        if JINJA.search(name) or name.endswith(".jinja") or JINJA.search(JINJA_LOOKALIKES.sub("", text)):
+            wrong.append(f"{name}: Jinja left over")
+        if text and (not text.endswith("\n") or text.endswith("\n\n") or text.startswith("\n")):
+            wrong.append(f"{name}: begins or ends untidily")
+        if re.search(r"[ \t]+$", text, re.MULTILINE):
+            wrong.append(f"{name}: white space at the end of a line")
+        if path.suffix not in (".py", ".mako") and "\n\n\n" in text and path.name != "LICENSE":
+            wrong.append(f"{name}: two empty lines")
+        if re.search(r"\n\n[ \t]", text) and path.name in ("Makefile", ".env.example"):
+            wrong.append(f"{name}: an empty line inside of a rule")
+        if path.name not in (".copier-answers.yml", "LICENSE"):
+            wrong += [
+                f"{name}: {found[0]!r} with {option}"
+                for option in options
+                if (found := TRACES[option].search(name + "\n" + text))
+            ]
+        parse(path, text)
+    return wrong
+
+
+def parse(path: Path, text: str) -> None:
+    if path.suffix == ".py":
+        compile(text, path, "exec")
+    elif path.suffix == ".toml":
+        tomllib.loads(text)
+    elif path.suffix in (".yml", ".yaml"):
+        yaml.safe_load(text)
+    elif path.suffix == ".ini":
+        configparser.ConfigParser(interpolation=None).read_string(text)
+
+
+@pytest.mark.parametrize(("name", "answers"), matrix().items(), ids=matrix())
+def test_every_combination_is_clean(render: Render, name: str, answers: Answers) -> None:
+    project = render(**answers)
+    database, example = name.split("-")[:2]
+    assert (
+        check(
+            project,
+            [database, answers["dependency_tool"], answers["ci_provider"], *([example] if example == "bare" else [])],
+        )
+        == []
+    )
+    lint(project)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_do_not_spoil_what_is_rendered(render: Render, name: str) -> None:
+    project = render(**NAMES[name])
+    assert check(project, []) == []
+    lint(project)
+    metadata = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    assert metadata["description"] == NAMES[name]["description"]
+    assert metadata["authors"][0]["name"] == NAMES[name]["author_name"]
+
+
+def lint(project: Path) -> None:
+    """The rendered project's own linter finds nothing, and its formatter changes nothing."""
+    ruff = Path(sys.executable).with_name("ruff")
+    run(ruff, "check", "--no-cache", "--quiet", cwd=project)
+    run(ruff, "format", "--no-cache", "--quiet", "--diff", cwd=project)
+
+
+def test_the_checks_find_what_they_look_for(render: Render, project: Render) -> None:
+    spoilt = project(database_backend="sqlite", include_example=False)
+    (spoilt / "README.md").write_text("{{ left }}\n\n\nitems.py on PostgreSQL \n\n")
+    assert len(check(spoilt, ["sqlite", "bare"])) == 6
+    (spoilt / "src" / "my_service" / "bad.py").write_text("import os\n")
+    with pytest.raises(AssertionError, match="F401"):
+        lint(spoilt)
+
+
+@pytest.mark.parametrize("question", ["license", "python_version"])
+def test_an_answer_that_takes_turns_in_the_matrix_is_in_few_files(render: Render, question: str) -> None:
+    values = {"license": LICENSES, "python_version": PYTHON_VERSIONS}[question]
+    contents = [
+        {str(path.relative_to(project)): path.read_bytes() for path in files(project)}
+        for project in (render(**{question: value}) for value in values)
+    ]
+    differing = {name for name in set().union(*contents) if len({content.get(name) for content in contents}) > 1}
+    expected = {
+        "license": {"LICENSE", "pyproject.toml"},
+        "python_version": {"Dockerfile"},
+    }
+    assert differing - {".copier-answers.yml"} == expected[question]
+
+
+def test_most_files_are_plain(render: Render) -> None:
+    """Jinja is a last resort: fewer than one rendered file in three comes from it."""
+    project = render()
+    answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
+    names = {"_copier_conf": {"answers_file": ".copier-answers.yml"}, **answers}
+    sources = [path for path in files(ROOT / "template") if (project / source_name(path, names)).is_file()]
+    from_jinja = [path for path in sources if path.suffix == ".jinja"]
+    assert len(sources) == sum(1 for _ in files(project))
+    assert len(from_jinja) < len(sources) / 3, sorted(map(str, from_jinja))
+
+
+def source_name(path: Path, names: Answers) -> str:
+    relative = str(path.relative_to(ROOT / "template")).removesuffix(".jinja")
+    return str(jinja2.Template(relative).render(names))

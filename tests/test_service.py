@@ -1,0 +1,202 @@
+"""What is rendered works: its types, its suite on each database, its migrations, its server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from answers import CORNERS, HOSTILE, LONGEST, Answers
+from conftest import Environment, Render
+
+EnvironmentOf = Callable[[Path], Environment]
+
+ESSENTIAL = {("namespaced-example", "postgresql"), ("plain-bare", "postgresql"), ("sqlite-example", "sqlite")}
+"""What `make test` runs; CI runs all."""
+
+SUITES = [
+    pytest.param(corner, database, marks=[] if (corner, database) in ESSENTIAL else pytest.mark.slow)
+    for corner, answers in CORNERS.items()
+    for database in (("postgresql", "sqlite") if answers["database_backend"] == "postgresql" else ("sqlite",))
+]
+
+
+@pytest.mark.parametrize(("corner", "database"), SUITES)
+def test_its_own_suite_passes(
+    project: Render, environment: EnvironmentOf, postgres: str, corner: str, database: str
+) -> None:
+    service = project(**CORNERS[corner])
+    url = postgres if database == "postgresql" else "sqlite://"
+    environment(service).run(service, "pytest", "--cov", "-q", TEST_DATABASE_URL=url)
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_its_types_are_right(project: Render, environment: EnvironmentOf, shared: Path, corner: str) -> None:
+    service = project(**CORNERS[corner])
+    environment(service).run(service, "mypy", "--cache-dir", str(shared / "mypy"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [HOSTILE, LONGEST], ids=["hostile", "longest"])
+def test_names_do_not_break_it(project: Render, environment: EnvironmentOf, postgres: str, answers: Answers) -> None:
+    service = project(**answers)
+    environment(service).run(service, "pytest", "-q", TEST_DATABASE_URL=postgres)
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The URL of an empty database, in the form that hosting providers use."""
+    server = postgres.replace("+asyncpg", "")
+    name = f"test_{uuid.uuid4().hex}"
+    query(server, f"CREATE DATABASE {name}")
+    yield f"{server.rpartition('/')[0]}/{name}"
+    query(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def query(url: str, sql: str) -> list[Any]:
+    async def fetch() -> list[Any]:
+        connection = await asyncpg.connect(url.partition("?")[0])
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+TABLES = """
+    SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 2
+"""
+SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' ORDER BY 1"
+
+
+@pytest.mark.parametrize(("corner", "home"), [("namespaced-example", "orders"), ("plain-example", "public")])
+def test_its_tables_are_in_its_schema_alone(
+    project: Render, environment: EnvironmentOf, database: str, corner: str, home: str
+) -> None:
+    service = project(**CORNERS[corner])
+    query(database, "CREATE SCHEMA others")
+    query(database, "CREATE TABLE others.theirs (id integer)")
+    query(database, "CREATE TABLE public.theirs (id integer)")
+    before = query(database, SCHEMAS), query(database, TABLES)
+    alembic = environment(service)
+    url = f"{database}?sslmode=disable"
+    alembic.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
+    assert set(query(database, TABLES)) - set(before[1]) == {(home, "alembic_version"), (home, "item")}
+    alembic.run(service, "alembic", "check", DATABASE_URL=url)
+    alembic.run(service, "alembic", "downgrade", "base", DATABASE_URL=url)
+    assert (query(database, SCHEMAS), query(database, TABLES)) == before
+
+
+ORDER = """
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base
+from .portable import JSONDocument, UUIDArray
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Order(Base):
+    number: Mapped[int] = mapped_column(index=True)
+    status: Mapped[Status]
+    parts: Mapped[list[UUID]] = mapped_column(UUIDArray)
+    plan: Mapped[dict[str, Any]] = mapped_column(JSONDocument)
+"""
+
+
+def test_a_new_model_becomes_a_migration_that_its_suite_proves(
+    project: Render, environment: EnvironmentOf, database: str, postgres: str
+) -> None:
+    """The first thing that an owner does."""
+    service = project(**CORNERS["namespaced-bare"])
+    models = service / "src" / "my_service" / "models"
+    (models / "order.py").write_text(ORDER)
+    with (models / "__init__.py").open("a") as init:
+        init.write("\nfrom .order import Order\n")
+    python = environment(service)
+    python.run(service, "alembic", "revision", "--autogenerate", "-m", "add orders", DATABASE_URL=database)
+    written = next((service / "alembic" / "versions").glob("*_add_orders.py"))
+    python.run(service, "ruff", "check", "--no-cache", str(written))
+    python.run(service, "ruff", "format", "--no-cache", "--check", str(written))
+    assert "my_service" not in written.read_text()
+    python.run(service, "alembic", "upgrade", "head", DATABASE_URL=database)
+    assert ("orders", "order") in query(database, TABLES)
+    for url in (postgres, "sqlite://"):
+        python.run(service, "pytest", "-q", "tests/test_migrations.py", TEST_DATABASE_URL=url)
+
+
+@contextmanager
+def serving(service: Path, python: Environment, **variables: str) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = subprocess.Popen(
+        [python.python, "-m", "my_service"],
+        cwd=service,
+        env={**os.environ, **python.variables(service, PORT=str(port), **variables)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health", process)
+        yield url
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            httpx2.get(url).raise_for_status()
+        except httpx2.TransportError:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_it_serves(project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str) -> None:
+    service = project(**CORNERS[corner])
+    python = environment(service)
+    url = database if CORNERS[corner]["database_backend"] == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
+    with serving(service, python, DATABASE_URL=url) as address:
+        migrated = httpx2.get(f"{address}/health/ready")
+        # A service without a migration is ready at once.
+        assert migrated.status_code == (503 if CORNERS[corner]["include_example"] else 200)
+        assert httpx2.get(f"{address}/health/db").status_code == 200
+        python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
+        for path in ("/health", "/health/db", "/health/ready", "/docs"):
+            assert httpx2.get(address + path).status_code == 200
+        description = httpx2.get(f"{address}/openapi.json").json()
+        assert description["info"]["title"] == "My Service"
+        if CORNERS[corner]["include_example"]:
+            created = httpx2.post(f"{address}/api/v1/items", json={"name": "Teapot"})
+            assert created.status_code == 201
+            assert httpx2.get(created.headers["Location"]).json() == created.json()
