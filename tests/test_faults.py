@@ -1,0 +1,459 @@
+"""The service in trouble: each fault is a real one, of a real server under a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from answers import CORNERS
+from conftest import Environment, Render, component, run_unchecked
+from proxy import Proxy
+from test_service import query, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+ROUTES = """
+from fastapi import APIRouter, Request
+from sqlalchemy import text
+
+from ..models import Item
+from .dependencies import SessionDep
+
+router = APIRouter()
+
+
+@router.get("/sleep/{seconds}")
+async def sleep(seconds: float, session: SessionDep) -> int:
+    await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+    return 1
+
+
+@router.post("/write-and-fail")
+async def write_and_fail(session: SessionDep) -> None:
+    session.add(Item(name="never"))
+    await session.flush()
+    raise RuntimeError
+
+
+@router.post("/write-and-sleep")
+async def write_and_sleep(session: SessionDep) -> None:
+    session.add(Item(name="late"))
+    await session.flush()
+    await session.execute(text("SELECT pg_sleep(1)"))
+
+
+@router.get("/pool")
+async def pool(request: Request) -> dict[str, int]:
+    status = request.app.state.database.pool_status()
+    return {"in_use": status.in_use, "idle": status.idle}
+"""
+
+
+@pytest.fixture
+def service(project: Render) -> Path:
+    """The example on PostgreSQL, with a few routes that a fault can strike."""
+    service = project(**CORNERS["namespaced-example"])
+    api = service / "src" / "my_service" / "api"
+    (api / "faults.py").write_text(ROUTES)
+    with (api / "__init__.py").open("a") as init:
+        init.write("\nfrom . import faults\n\nrouters.append(faults.router)\n")
+    return service
+
+
+@pytest.fixture
+def python(service: Path, environment: Callable[[Path], Environment]) -> Environment:
+    return environment(service)
+
+
+@pytest.fixture
+def server(postgres_module: ModuleType) -> Iterator[Any]:
+    """A server of this test alone, to be stopped and started."""
+    with postgres_module.PostgresServer() as server:
+        yield server
+
+
+class Service:
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+        self.client = httpx2.Client(base_url=url, timeout=30)
+
+    def get(self, path: str) -> httpx2.Response:
+        return self.client.get(path)
+
+    def health(self) -> tuple[int, int, int]:
+        """The three answers; each must come in time and say nothing of the database's whereabouts."""
+        statuses = []
+        for path in ("/health", "/health/db", "/health/ready"):
+            started = time.perf_counter()
+            response = self.get(path)
+            elapsed = time.perf_counter() - started
+            assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms"
+            assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
+            statuses.append(response.status_code)
+        return statuses[0], statuses[1], statuses[2]
+
+
+SLACK = 0.15
+"""Seconds that a shared machine may be busy with something else."""
+
+WELL, DOWN = (200, 200, 200), (200, 503, 503)
+
+
+@contextmanager
+def serving(service: Path, python: Environment, url: str, **variables: str) -> Iterator[Service]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    log = (service / "log").open("w")
+    process = subprocess.Popen(
+        [python.python, "-m", "my_service"],
+        cwd=service,
+        env={**os.environ, **python.variables(service, PORT=str(port), DATABASE_URL=url, **variables)},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    running = Service(process, f"http://127.0.0.1:{port}")
+    try:
+        wait_for(f"{running.url}/health", process)
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+        running.client.close()
+
+
+def migrate(service: Path, python: Environment, url: str, **variables: str) -> None:
+    python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url, **variables)
+
+
+def through(proxy: Proxy, server: Any) -> str:
+    return str(server.url).replace(f":{server.port}/", f":{proxy.port}/")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_health_tells_that_the_server_is_stopped_and_that_it_is_back(
+    service: Path, python: Environment, server: Any
+) -> None:
+    migrate(service, python, server.url)
+    with serving(service, python, server.url) as running:
+        assert running.health() == WELL
+        server.stop()
+        for _ in range(3):
+            assert running.health() == DOWN
+        server.start()
+        eventually(lambda: running.health() == WELL)
+
+
+def test_health_tells_that_the_server_is_silent_under_load_too(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+    with Proxy(server.port) as proxy, serving(service, python, through(proxy, server)) as running:
+        assert running.get("/api/v1/items").status_code == 200
+        assert running.health() == WELL
+        proxy.silence()
+        with ThreadPoolExecutor(4) as executor:
+            for _ in range(4):
+                executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=1)
+            for _ in range(5):
+                assert running.health() == DOWN
+        proxy.speak()
+        eventually(lambda: running.health() == WELL)
+
+
+def test_health_tells_that_the_server_has_no_connection_left(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+
+    async def take_all_and_ask(running: Service) -> tuple[int, int, int]:
+        connections = []
+        try:
+            while True:
+                connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
+        except asyncpg.TooManyConnectionsError:
+            await connections[0].execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'My Service'"
+            )
+            connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
+            return await asyncio.to_thread(running.health)
+        finally:
+            for connection in connections:
+                await connection.close()
+
+    with serving(service, python, server.url) as running:
+        assert running.health() == WELL
+        assert asyncio.run(take_all_and_ask(running)) == DOWN
+        eventually(lambda: running.health() == WELL)
+
+
+def test_health_tells_that_the_server_only_follows_another(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+    server.stop()
+    (server.directory / "data" / "standby.signal").touch()
+    server.start()
+    with serving(service, python, server.url) as running:
+        assert running.health() == DOWN
+
+
+def test_health_is_well_and_soon_while_the_pool_is_exhausted(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+    pool = {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0", "DATABASE_POOL_TIMEOUT": "0.5"}
+    with serving(service, python, server.url, **pool) as running, ThreadPoolExecutor(32) as executor:
+        busy = [executor.submit(httpx2.get, f"{running.url}/api/v1/sleep/2", timeout=30) for _ in range(2)]
+        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 2)
+        refused = [executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=30) for _ in range(20)]
+        assert running.health() == WELL
+        answers = [future.result() for future in refused]
+        assert {(answer.status_code, "retry-after" in answer.headers) for answer in answers} == {(503, True)}
+        assert [future.result().status_code for future in busy] == [200, 200]
+        assert running.get("/api/v1/pool").json()["in_use"] == 0
+
+
+def test_the_pool_heals_after_the_server_restarted_under_traffic(
+    service: Path, python: Environment, server: Any
+) -> None:
+    migrate(service, python, server.url)
+    with serving(service, python, server.url) as running, ThreadPoolExecutor(8) as executor:
+        list(executor.map(lambda _: httpx2.get(f"{running.url}/api/v1/items"), range(16)))
+        server.stop()
+        server.start()
+        assert running.get("/api/v1/items").status_code == 200
+        in_flight = executor.submit(httpx2.get, f"{running.url}/api/v1/sleep/20", timeout=30)
+        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
+        server.stop()
+        server.start()
+        answers = list(executor.map(lambda _: httpx2.get(f"{running.url}/api/v1/items").status_code, range(32)))
+        assert answers == [200] * 32
+        assert in_flight.result().status_code == 503
+
+
+def test_what_failed_or_was_given_up_leaves_neither_rows_nor_connections(
+    service: Path, python: Environment, server: Any
+) -> None:
+    migrate(service, python, server.url)
+    url = server.url.replace("+asyncpg", "")
+    with serving(service, python, server.url) as running:
+        assert running.client.post("/api/v1/write-and-fail").status_code == 500
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.get(f"{running.url}/api/v1/sleep/1", timeout=0.3)
+        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 0)
+        assert query(url, "SELECT name FROM orders.item") == []
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        assert query(url, idle) == [(0,)]
+
+
+def test_a_stop_lets_requests_in_flight_finish(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+    with serving(service, python, server.url, SHUTDOWN_DELAY="0.5") as running, ThreadPoolExecutor(1) as executor:
+        late = executor.submit(httpx2.post, f"{running.url}/api/v1/write-and-sleep", timeout=30)
+        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
+        running.process.send_signal(signal.SIGTERM)
+        eventually(lambda: running.get("/health/ready").status_code == 503, seconds=0.4)
+        assert late.result().status_code == 200
+        assert running.process.wait(10) == 0
+        assert query(server.url.replace("+asyncpg", ""), "SELECT name FROM orders.item") == [("late",)]
+
+
+def test_readiness_fails_while_migrations_are_behind(service: Path, python: Environment, server: Any) -> None:
+    with serving(service, python, server.url) as running:
+        assert running.health() == (200, 200, 503)
+        migrate(service, python, server.url)
+        assert running.health() == WELL
+
+
+def test_a_blocked_migration_gives_up_before_traffic_queues(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+
+    async def block_and_migrate() -> subprocess.CompletedProcess[str]:
+        reader = await asyncpg.connect(server.url.replace("+asyncpg", ""))
+        async with reader.transaction():
+            await reader.fetch("SELECT * FROM orders.item")
+            variables = python.variables(service, DATABASE_URL=server.url, DATABASE_MIGRATION_LOCK_TIMEOUT="0.5")
+            command = [str(python.python), "-m", "alembic", "downgrade", "base"]
+            finished = await asyncio.to_thread(run_unchecked, *command, cwd=service, **variables)
+        await reader.close()
+        return finished
+
+    finished = asyncio.run(block_and_migrate())
+    assert finished.returncode != 0
+    assert "DATABASE_MIGRATION_LOCK_TIMEOUT" in finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+    python.run(service, "alembic", "current", "--check-heads", DATABASE_URL=server.url)
+
+
+SLOW_MIGRATION = """
+    op.execute("CREATE TABLE orders.once (id integer)")
+    op.execute("INSERT INTO orders.once VALUES (1)")
+    op.execute("SELECT pg_sleep(0.3)")
+    with op.get_context().autocommit_block():
+        op.create_index("ix_once_id", "once", ["id"], schema="orders", postgresql_concurrently=True)
+"""
+
+
+def test_processes_that_migrate_at_once_apply_each_migration_once(
+    service: Path, python: Environment, server: Any
+) -> None:
+    created = run_unchecked(
+        *(python.python, "-m", "alembic", "revision", "-m", "once"), cwd=service, **python.variables(service)
+    )
+    assert created.returncode == 0, created.stderr
+    revision = next((service / "alembic" / "versions").glob("*_once.py"))
+    revision.write_text(revision.read_text().replace("    pass\n", SLOW_MIGRATION, 1))
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(lambda _: migrate(service, python, server.url), range(8)))
+    assert query(server.url.replace("+asyncpg", ""), "SELECT id FROM orders.once") == [(1,)]
+
+
+@pytest.mark.parametrize("search_path", ["public", "orders, public"])
+def test_a_role_with_rights_on_its_own_schema_alone_can_migrate_and_run(
+    service: Path, python: Environment, server: Any, search_path: str
+) -> None:
+    administrator = server.url.replace("+asyncpg", "")
+    for statement in (
+        "CREATE ROLE limited LOGIN",
+        "REVOKE CREATE, TEMPORARY ON DATABASE postgres FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "CREATE SCHEMA orders AUTHORIZATION limited",
+        f"ALTER ROLE limited SET search_path = {search_path}",
+    ):
+        query(administrator, statement)
+    url = server.url.replace("postgres@", "limited@")
+    migrate(service, python, url)
+    python.run(service, "alembic", "check", DATABASE_URL=url)
+    with serving(service, python, url) as running:
+        assert running.client.post("/api/v1/items", json={"name": "Teapot"}).status_code == 201
+        assert running.health() == WELL
+    python.run(service, "alembic", "downgrade", "base", DATABASE_URL=url)
+    assert query(administrator, "SELECT nspname FROM pg_namespace WHERE nspname = 'orders'") == [("orders",)]
+
+
+def test_a_database_that_was_production_is_never_reset(service: Path, python: Environment, server: Any) -> None:
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 32}
+    migrate(service, python, server.url, **production)
+    variables = python.variables(service, DATABASE_URL=server.url)
+    reset = [str(python.python), "scripts/init_db.py", "--reset", "--yes"]
+    finished = run_unchecked(*reset, cwd=service, **variables)
+    assert finished.returncode == 1
+    assert "production" in finished.stderr
+    migrate(service, python, server.url)
+    assert run_unchecked(*reset, cwd=service, **variables).returncode == 1
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iterator[int]:
+    """A real PgBouncer in transaction mode, with fewer connections to the server than clients will want."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    directory.mkdir()
+    (directory / "users").write_text('"postgres" ""\n')
+    (directory / "pgbouncer.ini").write_text(
+        f"[databases]\npostgres = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users\n"
+        "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n" + "\n".join(options) + "\n"
+    )
+    as_nobody: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_nobody = {"user": "nobody"}
+        for parent in [directory, *directory.parents]:
+            if parent.is_relative_to("/tmp/pytest-of-root"):
+                parent.chmod(0o755)
+    process = subprocess.Popen([program, "-q", str(directory / "pgbouncer.ini")], **as_nobody)
+    try:
+        eventually(lambda: listens(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+# The releases before 1.21 know nothing of prepared statements; the newer ones follow them across connections.
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [("PGBOUNCER", True), ("PGBOUNCER", False), ("NEWEST_PGBOUNCER", True)],
+    ids=["safe", "unsafe-without-the-setting", "safe-with-the-newest"],
+)
+def test_pgbouncer_needs_one_setting(
+    service: Path, python: Environment, server: Any, tmp_path: Path, variable: str, setting: bool
+) -> None:
+    program = component(variable, "pgbouncer")
+    migrate(service, python, server.url)
+    # Without the setting the service asks for time-outs at connect, which PgBouncer refuses unless told to ignore them.
+    ignored = "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout"
+    with pgbouncer(program, server, tmp_path / "pgbouncer", ignored) as port:
+        url = server.url.replace(f":{server.port}/", f":{port}/")
+        variables = {"DATABASE_PGBOUNCER": str(setting), "DATABASE_MIGRATION_URL": server.url}
+        with (
+            serving(service, python, url, **variables) as one,
+            serving(service, python, url, **variables) as other,
+            ThreadPoolExecutor(16) as executor,
+        ):
+            addresses = [running.url for running in (one, other)] * 100
+
+            def work(task: tuple[int, str]) -> int:
+                number, address = task
+                created = httpx2.post(f"{address}/api/v1/items", json={"name": f"{number}"}, timeout=30)
+                if created.status_code != 201:
+                    return created.status_code
+                return httpx2.get(created.headers["Location"], timeout=30).status_code
+
+            statuses = list(executor.map(work, enumerate(addresses)))
+            assert (statuses == [200] * 200) is setting
+            if setting:
+                assert one.health() == other.health() == WELL
+                stored = query(server.url.replace("+asyncpg", ""), "SELECT count(*) FROM orders.item")
+                assert stored == [(200,)]
+
+
+PARENT_AND_CHILD = """
+    op.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY, name VARCHAR(5))")
+    op.execute("CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent ON DELETE CASCADE)")
+    op.execute("INSERT INTO parent VALUES (1, 'x')")
+    op.execute("INSERT INTO child VALUES (1, 1)")
+"""
+CHANGED_PARENT = """
+    with op.batch_alter_table("parent") as table:
+        table.alter_column("name", type_=sa.String(50))
+"""
+
+
+def test_changing_a_column_on_sqlite_keeps_what_refers_to_its_table(
+    project: Render, environment: Callable[[Path], Environment]
+) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    url = f"sqlite:///{service}/data.db"
+    versions = service / "alembic" / "versions"
+    steps = [PARENT_AND_CHILD, CHANGED_PARENT]
+    for number, step in enumerate(steps):
+        python.run(service, "alembic", "revision", "-m", f"step {number}")
+        written = next(versions.glob(f"*_step_{number}.py"))
+        written.write_text(written.read_text().replace("    pass\n", step, 1))
+    migrate(service, python, url)
+    count = "import sqlite3; print(sqlite3.connect('data.db').execute('SELECT count(*) FROM child').fetchone()[0])"
+    assert run_unchecked(sys.executable, "-c", count, cwd=service).stdout.strip() == "1"
