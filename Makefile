@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new test test-slow lint format lock lock-check bench-database names clean
+.PHONY: help new test test-slow lint format lock lock-check bench-database bench-first-suite names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -43,6 +43,9 @@ lock-check: $(INSTALLED) ## Check that the template's locks are what its depende
 
 bench-database: $(INSTALLED) ## Measure what the database costs the service
 	@$(BIN)/python benchmarks/database.py
+
+bench-first-suite: $(INSTALLED) ## Measure the time from a fresh render to a passing suite
+	@$(BIN)/python benchmarks/first_suite.py
 
 names: $(INSTALLED) ## Refresh reserved_names.jinja from this Python
 	@$(BIN)/python scripts/reserved_names.py
