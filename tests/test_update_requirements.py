@@ -280,13 +280,31 @@ def test_without_a_network_nothing_changes(tiny: Project) -> None:
     assert_untouched(tiny, before)
 
 
-def test_what_cannot_be_written_is_left(tiny: Project) -> None:
-    """The second file cannot be replaced, so the first is put back."""
-    (tiny.directory / FILES[1]).unlink()
-    (tiny.directory / FILES[1]).mkdir()
+INTERRUPTED = """
+import pathlib, runpy
+replace = pathlib.Path.replace
+def interrupted(path, target):
+    if target.name == "requirements.txt":
+        raise {error}
+    return replace(path, target)
+pathlib.Path.replace = interrupted
+runpy.run_path("scripts/update_requirements.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("existing", FILES)
+@pytest.mark.parametrize(("error", "status"), [("KeyboardInterrupt", 130), ("OSError('disk full')", 1)])
+def test_the_first_file_is_put_back_where_the_second_is_not_written(
+    tiny: Project, existing: str, error: str, status: int
+) -> None:
+    for name in FILES:
+        if name != existing:
+            (tiny.directory / name).unlink()
     before = tiny.contents()
-    updated = tiny.update()
-    assert updated.returncode == 1
+    python = tiny.command[0]
+    updated = run_unchecked(python, "-c", INTERRUPTED.format(error=error), cwd=tiny.directory, **tiny.variables)
+    assert updated.returncode == status
+    assert "    alpha" in updated.stdout or "    + alpha" in updated.stdout
     assert "Traceback" not in updated.stderr
     assert_untouched(tiny, before)
 
