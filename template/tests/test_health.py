@@ -1,6 +1,7 @@
 """The health endpoints tell the truth, and soon."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
@@ -46,11 +47,21 @@ async def test_simultaneous_probes_share_one_query(app: FastAPI) -> None:
 
 
 async def test_readiness_waits_for_migrations(app: FastAPI, client: AsyncClient) -> None:
-    app.state.health._expected_revisions = frozenset({"not yet applied"})
+    revisions = app.state.health._revisions
+    app.state.health._revisions = replace(revisions, latest=frozenset({"later"}), known=revisions.known | {"later"})
     response = await client.get("/health/ready")
     assert response.status_code == 503
     assert response.json()["checks"] == {"database": "ok", "migrations": "failing", "accepting": "ok"}
     assert (await client.get("/health/db")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("applied", "ready"), [({"second"}, True), ({"third"}, True), ({"first"}, False), (set(), False)]
+)
+def test_the_code_runs_on_a_database_ahead_of_it(app: FastAPI, applied: set[str], ready: bool) -> None:
+    """As it has to while a release with a migration rolls out."""
+    revisions = replace(app.state.health._revisions, latest=frozenset({"second"}), known=frozenset({"first", "second"}))
+    assert revisions.are_met_by(frozenset(applied)) is ready
 
 
 async def test_readiness_ends_when_the_process_is_asked_to_stop(app: FastAPI, client: AsyncClient) -> None:

@@ -14,6 +14,7 @@ from .migrations import VERSION_TABLE
 
 if TYPE_CHECKING:
     from .database import Database
+    from .migrations import Revisions
 
 logger = get_logger(__name__)
 
@@ -25,12 +26,12 @@ class Health:
     """The checks of one process.
 
     Args:
-        expected_revisions: the migrations that this code was written for.
+        revisions: the migrations that come with this code.
     """
 
-    def __init__(self, database: Database, expected_revisions: frozenset[str]) -> None:
+    def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
-        self._expected_revisions = expected_revisions
+        self._revisions = revisions
         self._probe: asyncio.Task[frozenset[str] | None] | None = None
         self.draining = False
         """Set once the process was asked to stop: it still answers, but wants no more work."""
@@ -39,7 +40,8 @@ class Health:
         return await self._applied_revisions() is not None
 
     async def migrations_are_current(self) -> bool:
-        return await self._applied_revisions() == self._expected_revisions
+        applied = await self._applied_revisions()
+        return applied is not None and self._revisions.are_met_by(applied)
 
     async def _applied_revisions(self) -> frozenset[str] | None:
         """What the database says, or None when it does not within the deadline.

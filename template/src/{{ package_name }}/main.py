@@ -20,7 +20,7 @@ from .middleware import (
     StartupErrorMiddleware,
     UnexpectedErrorMiddleware,
 )
-from .migrations import latest_revisions
+from .migrations import read_revisions
 from .utils.cache import TTLCache
 
 logger = get_logger(__name__)
@@ -67,7 +67,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await database.connect()
         app.state.database = database
-        app.state.health = Health(database, latest_revisions())
+        app.state.health = Health(database, read_revisions())
         app.state.cache = TTLCache(ttl=settings.cache_ttl)
         logger.info("started", environment=settings.environment, version=__version__)
         yield

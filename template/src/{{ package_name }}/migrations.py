@@ -1,5 +1,7 @@
 """Where the migrations are, for the service and its scripts."""
 
+from dataclasses import dataclass
+
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import column, table
@@ -15,6 +17,28 @@ def alembic_config() -> Config:
     return Config(PROJECT_ROOT / "alembic.ini")
 
 
-def latest_revisions() -> frozenset[str]:
-    """The revisions that the code was written for: one, but for branches."""
-    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
+@dataclass(frozen=True)
+class Revisions:
+    """The migrations that come with the code.
+
+    Args:
+        latest: those that it was written for: one, but for branches.
+        known: all that lead there, too.
+    """
+
+    latest: frozenset[str]
+    known: frozenset[str]
+
+    def are_met_by(self, applied: frozenset[str]) -> bool:
+        """Whether the code can run on a database with these applied.
+
+        One that the code does not know is newer than it: a release that rolls out migrates first, and
+        the code before it still has to serve until it is replaced.
+        """
+        return applied >= self.latest or not applied <= self.known
+
+
+def read_revisions() -> Revisions:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    known = frozenset(script.revision for script in scripts.walk_revisions())
+    return Revisions(latest=frozenset(scripts.get_heads()), known=known)
