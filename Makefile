@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new test test-slow lint format lock lock-check bench-database bench-first-suite names clean
+.PHONY: help new test test-slow lint format lock lock-check bench-database bench-first-suite bench-image names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,9 @@ bench-database: $(INSTALLED) ## Measure what the database costs the service
 
 bench-first-suite: $(INSTALLED) ## Measure the time from a fresh render to a passing suite
 	@$(BIN)/python benchmarks/first_suite.py
+
+bench-image: $(INSTALLED) ## Measure the image's size and start-up
+	@$(BIN)/python benchmarks/image.py
 
 names: $(INSTALLED) ## Refresh reserved_names.jinja from this Python
 	@$(BIN)/python scripts/reserved_names.py

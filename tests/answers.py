@@ -25,8 +25,9 @@ CORNERS: dict[str, Answers] = {
 
 
 def matrix() -> dict[str, Answers]:
-    """Every combination, the licence and the Python version taking turns: each of them is in a file or two alone."""
+    """Every combination; what is in a file or two alone, or in files of its own, takes turns."""
     licenses, versions = itertools.cycle(LICENSES), itertools.cycle(PYTHON_VERSIONS)
+    kubernetes = itertools.cycle((True, False, False, True, True, False))
     return {
         f"{corner}-{tool}-{ci}": {
             **answers,
@@ -34,6 +35,7 @@ def matrix() -> dict[str, Answers]:
             "ci_provider": ci,
             "license": next(licenses),
             "python_version": next(versions),
+            "kubernetes": next(kubernetes),
         }
         for (corner, answers), tool, ci in itertools.product(CORNERS.items(), TOOLS, CI_PROVIDERS)
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import yaml
 
 from conftest import git_init, run, run_unchecked
 from test_service import wait_for
@@ -25,10 +28,14 @@ def make(target: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
     ("answers", "options"),
     [
         pytest.param("", "DEFAULTS=1", id="default"),
-        pytest.param("database_backend: sqlite\ninclude_example: false\ndependency_tool: uv\n", "", id="uv"),
+        pytest.param(
+            "database_backend: sqlite\ninclude_example: false\ndependency_tool: uv\nci_provider: gitlab\n", "", id="uv"
+        ),
     ],
 )
-def test_from_a_clone_to_a_passing_suite(template: Path, tmp_path: Path, answers: str, options: str) -> None:
+def test_from_a_clone_to_a_green_first_push(
+    template: Path, tmp_path: Path, postgres: str, answers: str, options: str
+) -> None:
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", template, clone, cwd=tmp_path)
     (tmp_path / "answers.yml").write_text(answers)
@@ -38,8 +45,9 @@ def test_from_a_clone_to_a_passing_suite(template: Path, tmp_path: Path, answers
     run("git", "clone", "--quiet", tmp_path / "rendered", service, cwd=tmp_path)
 
     assert_dev_serves(service)
-    for target in ("test", "lint", "typecheck", "migrate", "help"):
+    for target in ("test", "migrate", "help"):
         make(target, service)
+    run_continuous_integration(service, postgres)
     refused = run_unchecked("make", "revision", cwd=service)
     assert refused.returncode != 0
     assert 'm="' in refused.stdout
@@ -68,3 +76,37 @@ def assert_dev_serves(service: Path) -> None:
         output = process.communicate(timeout=30)[0]
     assert url in output
     assert "Traceback" not in output
+
+
+def run_continuous_integration(service: Path, postgres: str) -> None:
+    """Every command of its jobs but those of the containers, which test_containers.py has."""
+    jobs = commands(service)
+    assert jobs.keys() == {"check", "container", "audit"}
+    for command, variables in jobs["check"]:
+        if variables.get("TEST_DATABASE_URL", "").startswith("postgresql"):
+            variables["TEST_DATABASE_URL"] = postgres
+        run("bash", "-c", command, cwd=service, **variables)
+    for command, variables in jobs["audit"]:
+        audited = run_unchecked("bash", "-c", command, cwd=service, **variables)
+        # Where the network has packages alone, the tool is installed and started, and cannot look anything up.
+        assert audited.returncode == 0 or re.search(r"not found on PyPI|dns error", audited.stderr), audited.stderr
+
+
+def commands(project: Path) -> dict[str, list[tuple[str, dict[str, str]]]]:
+    """The commands of each job, with their environment."""
+    if (project / ".gitlab-ci.yml").exists():
+        jobs = yaml.safe_load((project / ".gitlab-ci.yml").read_text("utf-8"))
+        return {
+            name: [split_variables(line) for line in job["script"]] for name, job in jobs.items() if "script" in job
+        }
+    jobs = yaml.safe_load((project / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]
+    return {
+        name: [(step["run"], step.get("env", {})) for step in job["steps"] if "run" in step]
+        for name, job in jobs.items()
+    }
+
+
+def split_variables(line: str) -> tuple[str, dict[str, str]]:
+    words = shlex.split(line)
+    variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+    return shlex.join(words[len(variables) :]), variables

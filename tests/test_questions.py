@@ -104,7 +104,7 @@ def test_every_question_explains_itself_and_has_a_default() -> None:
     assert list(questions) == [
         *("project_name", "package_name", "description", "author_name", "author_email", "license"),
         *("database_backend", "schema_namespace", "dependency_tool", "python_version", "ci_provider"),
-        "include_example",
+        *("kubernetes", "include_example"),
     ]
     for name, question in questions.items():
         assert question["help"].strip(), name

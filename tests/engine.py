@@ -1,0 +1,171 @@
+"""A container engine, Docker or Podman, and compose files brought up on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class Finished(NamedTuple):
+    status: int
+    output: str
+
+
+class Engine:
+    """The engine's command line: what the tests ask of it is the same in both."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        # Podman's own image format knows no HEALTHCHECK.
+        self.build_options = ["--format", "docker", "--network", "host"] if program == "podman" else []
+
+    @classmethod
+    def find(cls) -> Engine | None:
+        """Docker where its daemon answers, or else Podman."""
+        for program in ("docker", "podman"):
+            if (
+                shutil.which(program)
+                and subprocess.run([program, "info"], capture_output=True, check=False).returncode == 0
+            ):
+                return cls(program)
+        return None
+
+    def try_run(self, *arguments: str | Path, **environment: str) -> Finished:
+        finished = subprocess.run(
+            [self.program, *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        # Podman without systemd says at each start that health checks will not run by themselves.
+        lines = [line for line in finished.stdout.splitlines() if "level=" not in line and "syslog" not in line]
+        return Finished(finished.returncode, "\n".join(lines))
+
+    def run(self, *arguments: str | Path, **environment: str) -> str:
+        status, output = self.try_run(*arguments, **environment)
+        assert status == 0, f"{self.program} {' '.join(map(str, arguments))}\n{output}"
+        return output
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("inspect", name))[0]
+        return found
+
+    def build(self, context: Path, tag: str, *options: str) -> str:
+        return self.run("build", *self.build_options, "--tag", tag, *options, context)
+
+    def is_healthy(self, container: str) -> bool:
+        """What the image's own health check says now."""
+        if self.program == "podman":
+            return self.try_run("healthcheck", "run", container).status == 0
+        return bool(self.inspect(container)["State"]["Health"]["Status"] == "healthy")
+
+    def exec(self, container: str, *command: str) -> str:
+        return self.run("exec", container, *command)
+
+    @contextmanager
+    def running(self, image: str, *options: str, command: tuple[str, ...] = ()) -> Iterator[str]:
+        container = self.run("run", "--detach", *options, image, *command).splitlines()[-1]
+        try:
+            yield container
+        finally:
+            self.try_run("rm", "--force", "--volumes", container)
+
+
+HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
+
+class Compose:
+    """A compose file, in a project of its own.
+
+    Docker does what the file says. Podman Compose knows no conditions of health with the podman that some
+    distributions have, so they are kept here: services start one by one, each when what it depends on is as
+    the file wants it.
+    """
+
+    def __init__(self, engine: Engine, directory: Path, file: str, name: str, **variables: str) -> None:
+        self.engine = engine
+        self.services: dict[str, Any] = yaml.safe_load((directory / file).read_text("utf-8"))["services"]
+        self._name = name
+        self._directory = directory
+        self._file = file
+        self._variables = variables
+
+    def run(self, *arguments: str) -> str:
+        command: list[str | Path] = ["docker", "compose"]
+        if self.engine.program == "podman":
+            command = [Path(sys.executable).with_name("podman-compose")]
+            command.append(f"--podman-build-args={' '.join(self.engine.build_options)}")
+        finished = subprocess.run(
+            [*command, "--project-name", self._name, "--file", self._file, *arguments],
+            cwd=self._directory,
+            env={**os.environ, **self._variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, f"compose {' '.join(arguments)}\n{finished.stdout}\n{self.logs()}"
+        return finished.stdout
+
+    def up(self) -> None:
+        if self.engine.program == "docker":
+            self.run("up", "--build", "--wait")
+            return
+        self.run("build")
+        started: list[str] = []
+        while pending := [service for service in self.services if service not in started]:
+            ready = [name for name in pending if self._dependencies(name).keys() <= set(started)]
+            for service in ready:
+                for dependency, condition in self._dependencies(service).items():
+                    self._wait(dependency, condition["condition"])
+                self.run("up", "--detach", "--no-deps", service)
+            started += ready
+        for service, options in self.services.items():
+            if "alembic" not in options.get("entrypoint", ()):
+                self._wait(service, "service_healthy")
+
+    def _dependencies(self, service: str) -> dict[str, Any]:
+        dependencies: dict[str, Any] = self.services[service].get("depends_on", {})
+        return dependencies
+
+    def _wait(self, service: str, condition: str) -> None:
+        for container in self.containers(service):
+            if condition == "service_completed_successfully":
+                status = self.engine.run("wait", container).splitlines()[-1]
+                assert status == "0", self.logs()
+            else:
+                deadline = time.monotonic() + 60
+                while not self.engine.is_healthy(container):
+                    assert time.monotonic() < deadline, f"{service} is not healthy\n{self.logs()}"
+                    time.sleep(0.2)
+
+    def containers(self, service: str) -> list[str]:
+        replicas = self.services[service].get("deploy", {}).get("replicas", 1)
+        separator = "-" if self.engine.program == "docker" else "_"
+        return [separator.join((self._name, service, str(number))) for number in range(1, replicas + 1)]
+
+    def logs(self) -> str:
+        containers = [container for service in self.services for container in self.containers(service)]
+        return "\n".join(f"== {name}\n{self.engine.try_run('logs', name).output[-3000:]}" for name in containers)
+
+    def down(self, *options: str) -> None:
+        self.run("down", *options)
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])

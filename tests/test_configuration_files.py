@@ -1,0 +1,148 @@
+"""What is no Python is read by the linters and schemas of its own kind."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from answers import HOSTILE, LONGEST, Answers
+from conftest import Environment, Render, component, run, run_unchecked
+
+BIN = Path(sys.executable).parent
+PROJECTS: dict[str, Answers] = {
+    "default": {"kubernetes": True},
+    "gitlab": {"ci_provider": "gitlab", "schema_namespace": "", "dependency_tool": "uv"},
+    "sqlite": {"database_backend": "sqlite", "dependency_tool": "uv"},
+    "sqlite-gitlab": {"database_backend": "sqlite", "ci_provider": "gitlab"},
+    "hostile": HOSTILE,
+    "longest": {**LONGEST, "kubernetes": True},
+}
+SCHEMAS = {
+    ".github/workflows/ci.yml": "github-workflows",
+    ".github/actions/setup/action.yml": "github-actions",
+    ".github/dependabot.yml": "dependabot",
+    ".gitlab-ci.yml": "gitlab-ci",
+    "renovate.json": "renovate",
+    "docker-compose.yml": "compose-spec",
+    "docker-compose.prod.yml": "compose-spec",
+}
+
+
+@pytest.fixture(params=PROJECTS)
+def rendered(request: pytest.FixtureRequest, render: Render) -> Path:
+    return render(**PROJECTS[request.param])
+
+
+def test_linters_find_nothing(rendered: Path) -> None:
+    dockerfiles = [str(path) for path in rendered.rglob("Dockerfile")]
+    run(BIN / "hadolint", *dockerfiles, cwd=rendered)
+    if scripts := [str(path) for path in rendered.rglob("*.sh")]:
+        run(BIN / "shellcheck", *scripts, cwd=rendered)
+    if workflows := [str(path) for path in rendered.glob(".github/workflows/*.yml")]:
+        run(BIN / "actionlint", *workflows, cwd=rendered)
+        run(BIN / "zizmor", "--offline", "--min-severity=medium", ".github", cwd=rendered)
+    for name, schema in SCHEMAS.items():
+        if (rendered / name).exists():
+            run(BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", name, cwd=rendered)
+
+
+def test_the_linters_are_heeded(project: Render) -> None:
+    directory = project()
+    (directory / "Dockerfile").write_text("FROM python\nRUN cd /tmp && sudo true\n")
+    with pytest.raises(AssertionError, match="DL3004"):
+        test_linters_find_nothing(directory)
+
+
+def test_actions_are_pinned_by_hash(rendered: Path) -> None:
+    for path in rendered.glob(".github/**/*.yml"):
+        for used in re.findall(r"uses: (\S+)(.*)", path.read_text("utf-8")):
+            assert used[0].startswith("./") or re.search(r"@[0-9a-f]{40}$", used[0]), used
+            assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), used
+
+
+def test_the_proxy_takes_its_configuration(render: Render) -> None:
+    run(component("HAPROXY", "haproxy"), "-c", "-f", "deploy/haproxy.cfg", cwd=render())
+
+
+def test_hooks_run_before_a_commit(project: Render, environment: Any) -> None:
+    directory = project()
+    service: Environment = environment(directory)
+    (directory / ".venv").symlink_to(service.bin.parent)
+    (directory / ".git" / "info" / "exclude").write_text(".venv\n")
+    hooks = (BIN / "pre-commit", "run", "--all-files")
+    variables = service.variables(directory, PRE_COMMIT_HOME=str(directory / ".git" / "pre-commit"))
+    run(*hooks, cwd=directory, **variables)
+    (directory / "src" / "my_service" / "untidy.py").write_text("import os\nx:int='1'\n")
+    run("git", "add", "--all", cwd=directory)
+    refused = run_unchecked(*hooks, cwd=directory, **variables)
+    assert refused.returncode == 1
+    assert refused.stdout.count("Failed") == 3
+
+
+# ------------------------------------------------------------------------------------ Kubernetes
+
+
+@pytest.fixture(scope="module")
+def manifests(render: Render, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the production overlay comes to, by kind."""
+    project = render(kubernetes=True)
+    built = run(BIN / "kubectl", "kustomize", "deploy/kubernetes/production", cwd=project).stdout
+    path = tmp_path_factory.mktemp("manifests") / "production.yaml"
+    path.write_text(built)
+    run(BIN / "kubernetes-validate", "--strict", path, cwd=project)
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(built)}
+
+
+def containers(manifests: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for kind in ("Deployment", "Job"):
+        pod = manifests[kind]["spec"]["template"]["spec"]
+        for container in pod["containers"]:
+            yield pod, container
+
+
+def test_pods_are_confined(manifests: dict[str, Any]) -> None:
+    for pod, container in containers(manifests):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert not pod["automountServiceAccountToken"]
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"]
+        assert not security["allowPrivilegeEscalation"]
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert container["image"] == "registry.example.com/my-service:0.1.0"
+
+
+def test_the_pods_agree_with_the_image_and_the_service(render: Render, manifests: dict[str, Any]) -> None:
+    dockerfile = (render() / "Dockerfile").read_text("utf-8")
+    pod, container = next(containers(manifests))
+    assert f"USER {pod['securityContext']['runAsUser']}:" in dockerfile
+    assert f"EXPOSE {container['ports'][0]['containerPort']}\n" in dockerfile
+    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    assert probes == {"/health", "/health/ready"}  # which tests of the render show to be right
+    assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
+
+
+def test_the_service_finds_the_deployments_pods_alone(manifests: dict[str, Any]) -> None:
+    labels = {kind: manifests[kind]["spec"]["template"]["metadata"]["labels"].items() for kind in ("Deployment", "Job")}
+    for selector in (
+        manifests["Service"]["spec"]["selector"],
+        manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        manifests["Deployment"]["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels["Deployment"]
+        assert not selector.items() <= labels["Job"]
+
+
+def test_the_pools_fit_the_range_of_replicas(manifests: dict[str, Any]) -> None:
+    settings = manifests["ConfigMap"]["data"]
+    surge = manifests["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    assert int(settings["INSTANCES"]) == manifests["HorizontalPodAutoscaler"]["spec"]["maxReplicas"] + surge
+    each = int(settings["DATABASE_POOL_SIZE"]) + int(settings["DATABASE_MAX_OVERFLOW"]) + 1
+    assert int(settings["INSTANCES"]) * each <= 0.8 * 100
+    grace = manifests["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert int(settings["SHUTDOWN_DELAY"]) + int(settings["SHUTDOWN_TIMEOUT"]) < grace

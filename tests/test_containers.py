@@ -1,0 +1,300 @@
+"""Images are built and run, compose files brought up."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from answers import HOSTILE, Answers
+from conftest import Render, run
+from engine import HARDENED, Compose, Engine, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.containers]
+
+SECRET_KEY = "0123456789abcdef0123456789abcdef"
+REVISION = ("--build-arg", "REVISION=abc123")
+IMAGES: dict[str, Answers] = {
+    "pip-tools": {"database_backend": "sqlite"},
+    "uv": {"database_backend": "sqlite", "dependency_tool": "uv", "include_example": False},
+    "hostile": HOSTILE,
+}
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    found = Engine.find()
+    if found is None:
+        message = "no container engine: install Docker or Podman (see .ci/run)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture
+def built(engine: Engine, project: Render) -> Iterator[Callable[..., tuple[Path, str]]]:
+    tags = []
+
+    def build(**answers: object) -> tuple[Path, str]:
+        directory = project(**answers)
+        if answers.get("dependency_tool") == "uv":
+            run("make", ".venv/.installed", cwd=directory)  # writes uv.lock
+        tags.append(f"rendered-{uuid4().hex[:8]}")
+        engine.build(directory, tags[-1], *REVISION)
+        return directory, tags[-1]
+
+    yield build
+    for tag in tags:
+        engine.try_run("rmi", "--force", tag)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_image_has_what_it_needs_and_no_more(
+    engine: Engine, built: Callable[..., tuple[Path, str]], name: str
+) -> None:
+    directory, tag = built(**IMAGES[name])
+    configuration = engine.inspect(tag)["Config"]
+    assert configuration["User"] == "10001:10001"
+    if name == "hostile":
+        labels = configuration["Labels"]
+        assert labels["org.opencontainers.image.revision"] == "abc123"
+        assert labels["org.opencontainers.image.description"] == HOSTILE["description"]
+
+    for secret in (".env", "secrets/secret_key", "src/.env", "id_rsa"):
+        (directory / secret).parent.mkdir(exist_ok=True)
+        (directory / secret).write_text(f"SECRET_KEY={SECRET_KEY}")
+    engine.build(directory, tag, *REVISION)
+    search = "find /app /root /data -not -path '*/.venv/*' 2>/dev/null || true"
+    found = engine.run("run", "--rm", "--entrypoint", "sh", tag, "-c", search)
+    top = {Path(line).relative_to("/app").parts[0] for line in found.splitlines() if line.startswith("/app/")}
+    assert top == {".venv", "alembic", "alembic.ini", "pyproject.toml", "src"}
+    assert not {"tests", ".env", ".git", ".cache"} & {part for line in found.splitlines() for part in Path(line).parts}
+    for program in ("gcc", "cc", "make", "git", "uv"):
+        assert engine.try_run("run", "--rm", "--entrypoint", "sh", tag, "-c", f"command -v {program}").status != 0, (
+            program
+        )
+    uncompiled = (
+        "import pathlib, sys; sys.exit(any(not list((p.parent / '__pycache__').glob(p.stem + '.*.pyc'))"
+        " for root in ('.venv/lib', 'src', 'alembic') for p in pathlib.Path(root).rglob('*.py')"
+        " if 'lib2to3' not in p.parts and 'tests' not in p.parts))"
+    )
+    engine.run("run", "--rm", "--entrypoint", "python", tag, "-c", uncompiled)
+
+
+def test_a_change_of_the_code_leaves_the_dependencies_layer(
+    engine: Engine, built: Callable[..., tuple[Path, str]]
+) -> None:
+    directory, tag = built(database_backend="sqlite")
+    before = engine.inspect(tag)["RootFS"]["Layers"]
+    (directory / "src" / "my_service" / "added.py").write_text("ADDED = 1\n")
+    engine.build(directory, tag, *REVISION)
+    after = engine.inspect(tag)["RootFS"]["Layers"]
+    shared = sum(1 for one, other in zip(before, after, strict=True) if one == other)
+    base = len(engine.inspect("python:3.13-slim")["RootFS"]["Layers"])
+    assert before != after
+    assert shared >= base + 2  # the work directory and the virtual environment
+
+
+def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
+    engine: Engine, built: Callable[..., tuple[Path, str]]
+) -> None:
+    _, tag = built(database_backend="sqlite")
+    port, volume = free_port(), f"data-{uuid4().hex[:8]}"
+    options = [*HARDENED, f"--publish=127.0.0.1:{port}:8000", f"--volume={volume}:/data"]
+    options += ["--env=DATABASE_URL=sqlite:////data/service.db", f"--env=SECRET_KEY={SECRET_KEY}"]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with engine.running(tag, *options) as container:
+            wait_for(lambda: httpx2.get(f"{url}/health").status_code == 200)
+            assert engine.exec(container, "id", "-u") == "10001"
+            assert "CapEff:\t0000000000000000" in engine.exec(container, "cat", "/proc/self/status")
+            assert engine.try_run("exec", container, "touch", "/app/written").status != 0
+            assert httpx2.get(f"{url}/health/ready").status_code == 503
+            assert not is_soon_healthy(engine, container, seconds=12 if engine.program == "docker" else 0)
+            engine.exec(container, "alembic", "upgrade", "head")
+            assert is_soon_healthy(engine, container, seconds=30)
+            started = time.monotonic()
+            with half_a_request(int(port)) as finish, ThreadPoolExecutor(1) as executor:
+                stopped = executor.submit(engine.run, "stop", "--time", "25", container)
+                time.sleep(1)
+                assert not stopped.done()
+                assert finish().startswith("HTTP/1.1 201")
+                stopped.result()
+            assert time.monotonic() - started < 10
+            assert engine.inspect(container)["State"]["ExitCode"] == 0
+        refused = engine.try_run("run", "--rm", tag)
+        assert refused.status == 1
+        assert refused.output.startswith("Invalid configuration:")
+        assert "DATABASE_URL" in refused.output
+        assert "Traceback" not in refused.output
+    finally:
+        engine.try_run("volume", "rm", "--force", volume)
+
+
+def is_soon_healthy(engine: Engine, container: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not engine.is_healthy(container):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+@contextmanager
+def half_a_request(port: int) -> Iterator[Callable[[], str]]:
+    """A POST whose last bytes wait until they are asked for."""
+    body = json.dumps({"name": "in flight"})
+    head = "POST /api/v1/items HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(f"{head}\r\n{body[:5]}".encode())
+
+        def finish() -> str:
+            connection.sendall(body[5:].encode())
+            return connection.recv(4096).decode()
+
+        yield finish
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def composed(engine: Engine, directory: Path, file: str) -> Iterator[tuple[Compose, str]]:
+    """The file brought up, and the address it serves on."""
+    port = free_port()
+    variables = {"PORT": port, "POSTGRES_PORT": free_port(), "PUBLISH": f"127.0.0.1:{port}"}
+    compose = Compose(engine, directory, file, f"test{uuid4().hex[:8]}", **variables)
+    try:
+        compose.up()
+        yield compose, f"http://127.0.0.1:{port}"
+    except BaseException:
+        print(compose.logs())
+        raise
+    finally:
+        compose.down("--volumes")
+
+
+BACKENDS = {"postgresql": {"schema_namespace": "select"}, "sqlite": {"database_backend": "sqlite"}}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_development_composed(engine: Engine, project: Render, backend: str) -> None:
+    directory = project(**BACKENDS[backend])
+    (directory / ".env").write_text("PROJECT_NAME=From the file\n")
+    with composed(engine, directory, "docker-compose.yml") as (compose, url):
+        assert_items_outlive_the_containers(compose, url)
+        assert httpx2.get(f"{url}/openapi.json").json()["info"]["title"] == "From the file"
+
+        if backend == "postgresql":
+            (database,) = compose.containers("db")
+            query = ("psql", "--username=postgres", "--dbname=app", "--tuples-only", "--no-align", "--command")
+            owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'select'"
+            assert engine.exec(database, *query, owners) == "app"
+            assert engine.exec(database, *query, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'") == "f"
+            assert int(engine.exec(database, *query, "SELECT count(*) FROM pg_stat_statements")) > 0
+        for way in (["downgrade", "base"], ["upgrade", "head"]):
+            if engine.program == "docker":
+                compose.run("run", "--rm", "migrate", *way)
+            else:
+                engine.exec(compose.containers("app")[0], "alembic", *way)
+            assert httpx2.get(f"{url}/health/ready").status_code == (200 if way[1] == "head" else 503)
+
+        health = directory / "src" / "my_service" / "api" / "health.py"
+        health.write_text(health.read_text("utf-8").replace('"/health"', '"/alive"'), "utf-8")
+        wait_for(lambda: httpx2.get(f"{url}/alive").status_code == 200)
+
+
+def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
+    assert httpx2.get(f"{url}/health/ready").status_code == 200
+    created = httpx2.post(f"{url}/api/v1/items", json={"name": "kept"}, timeout=30)
+    assert created.status_code == 201
+    compose.down()
+    compose.up()
+    assert httpx2.get(f"{url}/api/v1/items/{created.json()['id']}", timeout=30).json()["name"] == "kept"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_production_composed(engine: Engine, project: Render, backend: str) -> None:
+    directory = project(**BACKENDS[backend])
+    run("make", "secrets", cwd=directory)
+    assert run("git", "status", "--porcelain", cwd=directory).stdout == ""
+    with composed(engine, directory, "docker-compose.prod.yml") as (compose, url):
+        for service in compose.services.keys() - {"db"}:
+            for container in compose.containers(service):
+                host = engine.inspect(container)["HostConfig"]
+                assert host["ReadonlyRootfs"], service
+                assert "no-new-privileges" in str(host["SecurityOpt"]), service
+        for container in compose.containers("app"):
+            assert "CapEff:\t0000000000000000" in engine.exec(container, "cat", "/proc/1/status")
+            environment = engine.inspect(container)["Config"]["Env"]
+            for secret in (directory / "secrets").iterdir():
+                assert secret.read_text().strip() not in "".join(environment)
+        assert_items_outlive_the_containers(compose, url)
+        if backend == "postgresql":
+            assert_no_request_is_lost(engine, compose, url)
+            assert len(proxied_servers(engine, compose)) == 2
+        assert "Traceback" not in compose.logs()
+
+
+def assert_no_request_is_lost(engine: Engine, compose: Compose, url: str) -> None:
+    """While a replica is stopped and started again, under load that creates and reads."""
+    replica = compose.containers("app")[0]
+    answers: Counter[str] = Counter()
+    done = threading.Event()
+
+    def load(client: int) -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            try:
+                created = httpx2.post(f"{url}/api/v1/items", json={"name": f"{client}-{number}"}, timeout=20)
+                answers[f"create {created.status_code}"] += 1
+                read = httpx2.get(f"{url}/api/v1/items/{created.json()['id']}", timeout=20)
+                answers[f"read {read.status_code}"] += 1
+            except httpx2.TransportError as error:
+                answers[repr(error)] += 1
+
+    with ThreadPoolExecutor(8) as executor:
+        for client in range(8):
+            executor.submit(load, client)
+        try:
+            time.sleep(2)
+            engine.run("stop", "--time", "30", replica)
+            assert engine.inspect(replica)["State"]["ExitCode"] == 0
+            time.sleep(1)
+            engine.run("start", replica)
+            wait_for(lambda: engine.is_healthy(replica))
+            time.sleep(3)
+        finally:
+            done.set()
+    assert answers.keys() == {"create 201", "read 200"}, answers
+    assert answers["create 201"] > 50
+
+
+def proxied_servers(engine: Engine, compose: Compose) -> set[str]:
+    """The replicas that the proxy's last lines name."""
+    (proxy,) = compose.containers("proxy")
+    lines = engine.run("logs", proxy).splitlines()
+    return {line.split(" app/")[1].split()[0] for line in lines[-500:] if " public app/app" in line}
