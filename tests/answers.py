@@ -41,6 +41,25 @@ def matrix() -> dict[str, Answers]:
     }
 
 
+def covering() -> dict[str, Answers]:
+    """So few of the combinations that every pair of what decides about more than a file or two is in one of them."""
+    pairs = {
+        name: {
+            pair
+            for pair in itertools.combinations(sorted(answers.items()), 2)
+            if not {"license", "python_version"} & dict(pair).keys()
+        }
+        for name, answers in matrix().items()
+    }
+    missing = set().union(*pairs.values())
+    chosen = {}
+    while missing:
+        name = max(pairs, key=lambda name: len(pairs[name] & missing))
+        chosen[name] = matrix()[name]
+        missing -= pairs[name]
+    return chosen
+
+
 LONGEST: Answers = {
     "project_name": "Z" + "y" * 49,
     "package_name": "z" * 40,

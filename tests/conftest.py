@@ -70,13 +70,23 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+def releases() -> dict[str, str]:
+    """The commit of each released version, the oldest first."""
+    lines = (ROOT / "releases.txt").read_text("utf-8").splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
+
+
 @pytest.fixture(scope="session")
 def template(shared: Path) -> Path:
-    """A clone of this repository with the working tree, committed or not, as its newest release."""
+    """A clone of this repository, its releases tagged, with the working tree, committed or not, as the newest."""
     clone = shared / "template"
     with FileLock(shared / "template.lock"):
         if not clone.exists():
             run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), cwd=shared)
+            for version, commit in releases().items():
+                if run_unchecked("git", "cat-file", "-e", commit, cwd=clone).returncode != 0:
+                    pytest.fail(f"the commit of release {version} is missing: git fetch --unshallow")
+                run("git", "tag", "--force", f"v{version}", commit, cwd=clone)
             files = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
             for path in run("git", "ls-files", "-z", cwd=clone).stdout.split("\0")[:-1]:
                 (clone / path).unlink()
