@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new test test-slow lint format lock lock-check bench-database bench-first-suite bench-image names clean
+.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench-database bench-first-suite bench-image names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,11 +19,22 @@ new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] 
 	@test -n "$(DEST)" || { echo 'Say where: make new DEST=../my-service'; exit 2; }
 	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
 
+rename-package: $(INSTALLED) ## Rename the package of a rendered project: make rename-package DEST=../my-service TO=orders
+	@test -n "$(DEST)" -a -n "$(TO)" || { echo 'Say which and to what: make rename-package DEST=../my-service TO=orders'; exit 2; }
+	@$(BIN)/python scripts/rename_package.py "$(DEST)" "$(TO)"
+
+release: $(INSTALLED) ## Check that a version can be released, and say how: make release VERSION=1.2.0
+	@test -n "$(VERSION)" || { echo 'Say which: make release VERSION=1.2.0'; exit 2; }
+	@$(BIN)/python scripts/release.py "$(VERSION)"
+
 test: $(INSTALLED) ## Run the fast tests
 	@$(BIN)/python -m pytest -m "not slow" $(args)
 
 test-slow: $(INSTALLED) ## Run the other tests, which take minutes
 	@$(BIN)/python -m pytest -m slow $(args)
+
+test-updates: $(INSTALLED) ## Bring projects of every released version to the present, and print what became of them
+	@$(BIN)/python -m pytest tests/test_updates.py $(args)
 
 lint: $(INSTALLED) ## Check style, formatting and types of this repository's own code, the template's plain files included
 	@$(BIN)/ruff check

@@ -39,6 +39,19 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of updates have to tell, as a table."""
+    passed = (report for report in terminalreporter.getreports("passed") if report.when == "call")
+    rows = sorted(
+        str(value).split("|") for report in passed for name, value in report.user_properties if name == "update"
+    )
+    if rows:
+        terminalreporter.section("updates to the present")
+        widths = [max(len(row[column]) for row in rows) for column in range(2)]
+        for version, answers, outcome in rows:
+            terminalreporter.line(f"{version:{widths[0]}}  {answers:{widths[1]}}  {outcome}")
+
+
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; its output is in the failure where it does not succeed."""
     finished = run_unchecked(*command, cwd=cwd, **environment)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import pytest
 import yaml
 from copier import run_copy, run_update
-from copier.errors import DirtyLocalWarning
+from copier.errors import DirtyLocalWarning, UnsafeTemplateError
+from sqlalchemy import make_url
 
-from answers import covering
-from conftest import Environment, Render, git_init, releases, run
+from answers import Answers, covering
+from conftest import ROOT, Environment, Render, git_init, releases, run, run_unchecked
 
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
 """The owner's once they are there."""
@@ -233,3 +240,295 @@ def remove_the_example(project: Path, bare: Path) -> None:
     for path in (project / "alembic" / "versions").glob("*create_item.py"):
         path.unlink()
     (project / "alembic/versions/.gitkeep").touch()
+
+
+@pytest.mark.parametrize("version", releases())
+def test_a_conflict_is_where_both_changed_the_same_lines(old: Callable[..., Path], version: str) -> None:
+    project = old(version)
+    text = (project / "Dockerfile").read_text("utf-8")
+    (project / "Dockerfile").write_text(re.sub(r"^(ENTRYPOINT|CMD) .*", r'\1 ["sleep", "1"]', text, flags=re.MULTILINE))
+    add_a_route(project)
+    conflicts = update(project)
+    assert conflicts.keys() <= {"Dockerfile"}
+    assert all(conflict.count("\n") < 12 for conflict in conflicts.values())
+    if "CMD [" in text:
+        assert conflicts
+        assert "leftover conflict marker" in run_unchecked("git", "diff", "--check", cwd=project).stdout
+
+
+def test_released_migrations_never_change(template: Path, render: Render, old: Callable[..., Path]) -> None:
+    """A database that has them would not get the change."""
+    for version in releases():
+        for path in old(version, name=version).glob("alembic/versions/*.py"):
+            assert path.read_text("utf-8") == (render() / path.relative_to(path.parents[2])).read_text("utf-8")
+
+
+# --------------------------------------------------------------------------- what becomes of a rename
+
+RENAMED = ("src/my_service/utils/cache.py", "src/my_service/utils/ttl_cache.py")
+MIGRATION = """
+_migrations:
+  - version: v1000.0.0
+    command: ["{{ _copier_python }}", "{{ _copier_conf.src_path }}/hooks/rename.py", "%s", "%s"]
+    when: "{{ _stage == 'before' }}"
+"""
+
+
+@pytest.fixture
+def rename_in_next_release(template: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A template of which the next release calls a file otherwise."""
+
+    def make(*, with_migration: bool) -> Path:
+        clone = tmp_path / "next"
+        run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
+        before, after = (f"template/{path.replace('my_service', '{{ package_name }}')}" for path in RENAMED)
+        run("git", "mv", before, after, cwd=clone)
+        if with_migration:
+            append(clone, "copier.yml", MIGRATION % RENAMED)
+        run("git", "commit", "--quiet", "--all", "--message", "Rename", cwd=clone)
+        run("git", "tag", "v1000.0.0", cwd=clone)
+        return clone
+
+    return make
+
+
+@pytest.mark.parametrize("with_migration", [True, False])
+def test_an_edit_survives_a_rename_that_has_its_migration(
+    rename_in_next_release: Callable[..., Path], tmp_path: Path, with_migration: bool
+) -> None:
+    """And is lost without it, which is what makes the migration necessary."""
+    clone = rename_in_next_release(with_migration=with_migration)
+    project = tmp_path / "project"
+    run_copy(str(clone), project, vcs_ref="v999.0.0", defaults=True, quiet=True)
+    git_init(project)
+    append(project, RENAMED[0], "\nEDITED = True\n")
+    run("git", "commit", "--quiet", "--all", "--message", "Edit", cwd=project)
+    if with_migration:
+        with pytest.raises(UnsafeTemplateError):
+            run_update(str(project), defaults=True, overwrite=True, quiet=True)
+    run_update(str(project), defaults=True, overwrite=True, quiet=True, unsafe=with_migration)
+    assert not (project / RENAMED[0]).exists()
+    assert ("EDITED = True" in (project / RENAMED[1]).read_text("utf-8")) is with_migration
+
+
+def test_the_hook_leaves_what_the_owner_decided(tmp_path: Path) -> None:
+    hook = ROOT / "hooks" / "rename.py"
+    (tmp_path / "new").write_text("theirs")
+    assert run_unchecked(sys.executable, hook, "gone", "new", cwd=tmp_path).returncode == 0
+    (tmp_path / "old").write_text("also theirs")
+    refused = run_unchecked(sys.executable, hook, "old", "new", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "there already" in refused.stderr
+    assert ((tmp_path / "old").read_text(), (tmp_path / "new").read_text()) == ("also theirs", "theirs")
+
+
+# ------------------------------------------------------------------------------------ changed answers
+
+CHANGES: dict[str, tuple[Answers, Answers]] = {
+    "another CI": ({}, {"ci_provider": "gitlab"}),
+    "no CI": ({}, {"ci_provider": "none"}),
+    "uv": ({}, {"dependency_tool": "uv"}),
+    "pip-tools": ({"dependency_tool": "uv"}, {"dependency_tool": "pip-tools"}),
+    "Kubernetes": ({}, {"kubernetes": True}),
+    "no Kubernetes": ({"kubernetes": True}, {"kubernetes": False}),
+    "no example": ({}, {"include_example": False}),
+    "the example": ({"include_example": False}, {"include_example": True}),
+    "PostgreSQL": ({"database_backend": "sqlite"}, {"database_backend": "postgresql"}),
+    "SQLite": ({}, {"database_backend": "sqlite"}),
+    "another Python and licence": ({}, {"python_version": "3.14", "license": "MIT"}),
+    "another name": ({}, {"project_name": "Orders", "description": "Keeps them"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_answer_can_be_changed(render: Render, project: Render, told: Callable[..., None], change: str) -> None:
+    before, after = CHANGES[change]
+    directory = project(**before)
+    append(directory, "README.md", "\n## On call\n\nSee the wiki.\n")
+    assert update(directory, **after) == {}
+    answers = yaml.safe_load((directory / ".copier-answers.yml").read_text("utf-8"))
+    fresh = contents(render(**{key: value for key, value in answers.items() if not key.startswith("_")}))
+    fresh["README.md"] += "\n## On call\n\nSee the wiki.\n"
+    assert contents(directory) == fresh
+    if answers["dependency_tool"] == "pip-tools":
+        assert {path.name for path in directory.iterdir()} >= LOCKS
+    told("present", change, "converges")
+
+
+def test_a_package_can_be_renamed(project: Render, render: Render, told: Callable[..., None]) -> None:
+    directory = project()
+    append(directory, "src/my_service/health.py", "\nEDITED = True\n")
+    (directory / "tests/test_ours.py").write_text(
+        'from my_service.health import EDITED\n\nNAME = "my_service.health"\n'
+    )
+    run("git", "add", "--all", cwd=directory)
+    dirty = rename_package(directory, "orders")
+    assert dirty.returncode == 1
+    assert "commit them first" in dirty.stderr
+    run("git", "commit", "--quiet", "--message", "Edit", cwd=directory)
+    refused = rename_package(directory, "import")
+    assert refused.returncode == 1
+    assert "keyword" in refused.stderr
+    renamed = rename_package(directory, "orders")
+    assert renamed.returncode == 0, renamed.stderr
+    found = contents(directory)
+    assert found.pop("tests/test_ours.py") == 'from orders.health import EDITED\n\nNAME = "orders.health"\n'
+    expected = contents(render(package_name="orders", schema_namespace="my_service"))
+    expected["src/orders/health.py"] += "\nEDITED = True\n"
+    assert found == expected
+    assert update(directory) == {}
+    assert contents(directory).keys() == {*expected, "tests/test_ours.py"}
+    told("present", "another package name", "converges, edits survive")
+
+
+def rename_package(project: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return run_unchecked(sys.executable, ROOT / "scripts" / "rename_package.py", project, name, cwd=ROOT)
+
+
+SCHEMAS = {"renamed": ("orders", "shop"), "dropped": ("orders", ""), "added": ("", "shop")}
+LINE = '''"""Lines of orders."""
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base
+from .order import Order
+
+
+class Line(Base):
+    order_id: Mapped[UUID] = mapped_column(ForeignKey(Order.id), index=True)
+    amount: Mapped[int]
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", SCHEMAS)
+def test_the_tables_move_with_their_schema(
+    project: Render,
+    environment: Callable[[Path], Environment],
+    postgres: str,
+    told: Callable[..., None],
+    change: str,
+) -> None:
+    former, schema = SCHEMAS[change]
+    directory = project(schema_namespace=former)
+    python = environment(directory)
+    add_a_model_and_its_migration(directory, python)
+    (directory / "src/my_service/models/line.py").write_text(LINE)
+    replace(directory, "src/my_service/models/__init__.py", "from .order", "from .line import Line\nfrom .order")
+    replace(directory, "src/my_service/models/__init__.py", "__all__ = [", '__all__ = ["Line", ')
+    python.run(directory, "ruff", "check", "--select", "I,RUF022", "--fix", "--quiet")
+    with created_database(postgres) as url:
+        variables = {"DATABASE_URL": url}
+        python.run(directory, "alembic", "upgrade", "head", **variables)
+        python.run(directory, "alembic", "revision", "--autogenerate", "-m", "add line", **variables)
+        python.run(directory, "alembic", "upgrade", "head", **variables)
+        run(python.python, "scripts/init_db.py", "--seed", cwd=directory, **python.variables(directory, **variables))
+        run("git", "add", "--all", cwd=directory)
+        run("git", "commit", "--quiet", "--message", "Orders and their lines", cwd=directory)
+
+        assert update(directory, schema_namespace=schema) == {}
+        move = (python.python, "scripts/move_schema.py")
+        for _ in range(2):
+            run(*move, "files", former or "public", cwd=directory, **python.variables(directory))
+        for expected in ("moved alembic_version, item, line, order", "nothing of the service"):
+            moved = run(
+                *move, "database", former or "public", cwd=directory, **python.variables(directory, **variables)
+            )
+            assert expected in moved.stdout
+        for arguments in (["current", "--check-heads"], ["upgrade", "head"], ["check"]):
+            python.run(directory, "alembic", *arguments, **variables)
+        assert scalar(url, f'SELECT count(*) FROM "{schema or "public"}".item') == 2
+        schemas = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'orders'"
+        assert scalar(url, schemas) == 0
+    python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
+    python.run(directory, "ruff", "check")
+    python.run(directory, "ruff", "format", "--check")
+    told("present", f"schema {change}", "data kept, suite green")
+
+
+@pytest.mark.slow
+def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
+    project: Render, environment: Callable[[Path], Environment], postgres: str, told: Callable[..., None]
+) -> None:
+    directory = project(database_backend="sqlite")
+    python = environment(directory)
+    add_a_model_and_its_migration(directory, python)
+    sqlite = f"sqlite:///{directory}/service.db"
+    run(
+        python.python, "scripts/init_db.py", "--seed", cwd=directory, **python.variables(directory, DATABASE_URL=sqlite)
+    )
+    run("git", "add", "--all", cwd=directory)
+    run("git", "commit", "--quiet", "--message", "Orders", cwd=directory)
+    assert update(directory, database_backend="postgresql", schema_namespace="orders") == {}
+    python = environment(directory)
+    with created_database(postgres) as url:
+        run(python.python, "scripts/move_schema.py", "files", "public", cwd=directory, **python.variables(directory))
+        python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
+        run(python.python, "scripts/copy_data.py", sqlite, url, cwd=directory, **python.variables(directory))
+        assert scalar(url, "SELECT count(*) FROM orders.item") == 2
+    python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
+    told("present", "SQLite to PostgreSQL", "data kept, suite green")
+
+
+@contextmanager
+def created_database(server: str) -> Iterator[str]:
+    """The URL of an empty database on the server."""
+    name = f"update_{uuid4().hex[:8]}"
+    scalar(server, f"CREATE DATABASE {name}")
+    try:
+        yield str(make_url(server).set(database=name).render_as_string(hide_password=False))
+    finally:
+        scalar(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def scalar(url: str, statement: str) -> Any:
+    async def run_it() -> Any:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run_it())
+
+
+# ------------------------------------------------------------------------------- before one updates
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["pip-tools", "uv"])
+def test_what_an_update_would_change_is_shown(old: Callable[..., Path], tool: str) -> None:
+    project = old(list(releases())[-1], dependency_tool=tool)
+    update(project)  # to the release that has the target
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--message", "Update", cwd=project)
+    assert "diff --git" not in run("make", "update-check", cwd=project).stdout
+    answers = (project / ".copier-answers.yml").read_text("utf-8")
+    older = re.sub(r"_commit: .*", f"_commit: v{list(releases())[-1]}", answers)
+    (project / ".copier-answers.yml").write_text(older)
+    run("git", "commit", "--quiet", "--all", "--message", "As it was", cwd=project)
+    before = contents(project)
+    shown = run("make", "update-check", cwd=project).stdout
+    assert "v999.0.0" in shown or "999.0.0" in shown
+    assert "diff --git" in shown
+    assert contents(project) == before
+
+
+def test_a_release_is_checked(template: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
+    release = (sys.executable, "scripts/release.py")
+    for version, reason in [("0.0.1", "released already"), ("2", "of the form"), ("x", "no version")]:
+        refused = run_unchecked(*release, version, cwd=clone)
+        assert refused.returncode == 1
+        assert reason in refused.stderr
+    assert "CHANGELOG.md has no section 998.0.0" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
+    replace(clone, "CHANGELOG.md", "## Unreleased", "## 998.0.0 (2027-01-01)")
+    assert "not committed" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
+    run("git", "commit", "--quiet", "--all", "--message", "Release", cwd=clone)
+    run(*release, "998.0.0", cwd=clone)
+    head = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
+    assert (clone / "releases.txt").read_text().splitlines()[-1] == f"998.0.0 {head}"

@@ -1,0 +1,65 @@
+"""Check that a version can be released: `make release VERSION=1.2.0`, then do what it prints.
+
+A major version is one that gives untouched-by-mistake files of rendered projects a conflict, or asks their owners for
+a step by hand; a minor one adds; a patch mends.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import click
+from packaging.version import InvalidVersion, Version
+
+ROOT = Path(__file__).resolve().parents[1]
+RELEASES = ROOT / "releases.txt"
+
+
+@click.command(help=__doc__)
+@click.argument("version")
+def main(*, version: str) -> None:
+    wrong = problems(version)
+    for problem in wrong:
+        click.echo(f"  ❌ {problem}", err=True)
+    if wrong:
+        raise SystemExit(1)
+    commit = git("rev-parse", "HEAD").strip()
+    with RELEASES.open("a", encoding="utf-8") as file:
+        file.write(f"{version} {commit}\n")
+    click.echo(f"  ✅ {version} is {commit}, written into {RELEASES.name}. Next:\n")
+    click.echo(f"    make test-updates\n    git commit -m 'Release {version}' {RELEASES.name}")
+    click.echo(f"    git tag v{version} {commit} && git push origin main v{version}")
+
+
+def problems(version: str) -> list[str]:
+    """Everything that keeps the commit at hand from being this version."""
+    try:
+        new = Version(version)
+    except InvalidVersion:
+        return [f"{version} is no version: write one such as 1.2.0"]
+    found = []
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        found.append(f"{version} is not of the form 1.2.0; Copier passes over pre-releases")
+    if git("status", "--porcelain"):
+        found.append("there are changes that are not committed")
+    lines = [line.split() for line in RELEASES.read_text("utf-8").splitlines() if not line.startswith("#")]
+    newest = max((Version(released) for released, _ in lines), default=None)
+    if newest and new <= newest:
+        found.append(f"{newest} is released already: choose a later one")
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    if not re.search(rf"^## {re.escape(version)}( |$)", changelog, re.MULTILINE):
+        found.append(f"CHANGELOG.md has no section {version}: rename Unreleased")
+    for released, commit in lines:
+        if subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT, check=False).returncode:
+            found.append(f"the commit of {released} in {RELEASES.name} is not in the history of this one")
+    return found
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
