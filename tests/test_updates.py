@@ -27,6 +27,9 @@ from conftest import ROOT, Environment, Render, git_init, releases, run, run_unc
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
 """The owner's once they are there."""
 
+MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+"""Not rendered but made by using the project."""
+
 MARKERS = re.compile(r"^<<<<<<< before updating$.*?^>>>>>>> after updating$", re.MULTILINE | re.DOTALL)
 
 
@@ -58,8 +61,8 @@ def update(project: Path, **changes: Any) -> dict[str, str]:
 
 def contents(project: Path) -> dict[str, str]:
     """What the template decides about, by file."""
-    paths = (path for path in project.rglob("*") if path.is_file())
-    found = {str(path.relative_to(project)): path.read_text("utf-8") for path in paths if ".git" not in path.parts}
+    paths = (path for path in project.rglob("*") if path.is_file() and not MADE & set(path.parts))
+    found = {str(path.relative_to(project)): path.read_text("utf-8") for path in paths if ".db" not in path.name}
     found[".copier-answers.yml"] = re.sub(r"^_commit: .*\n", "", found[".copier-answers.yml"], flags=re.MULTILINE)
     return {name: text for name, text in found.items() if name not in LOCKS}
 
@@ -463,6 +466,8 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
     run("git", "add", "--all", cwd=directory)
     run("git", "commit", "--quiet", "--message", "Orders", cwd=directory)
     assert update(directory, database_backend="postgresql", schema_namespace="orders") == {}
+    lock = (python.python, "scripts/update_requirements.py", "--no-upgrade")
+    run(*lock, cwd=directory, **python.variables(directory))
     python = environment(directory)
     with created_database(postgres) as url:
         run(python.python, "scripts/move_schema.py", "files", "public", cwd=directory, **python.variables(directory))
