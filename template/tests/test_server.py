@@ -91,3 +91,38 @@ def assert_refused(serve: list[str], variables: dict[str, str], message: str) ->
     assert message in output
     assert "Traceback" not in output
     assert "hunter2" not in output
+
+
+def run(serve: list[str], *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run([*serve, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_explains_itself(serve: list[str]) -> None:
+    shown = run(serve, "--help").stdout
+    for command in ("config", "health", "routes", "--reload", "--version"):
+        assert command in shown
+    assert run(serve, "--version").stdout.count(".") == 2
+
+
+def test_the_settings_are_shown_without_secrets(serve: list[str]) -> None:
+    shown = run(serve, "config", SECRET_KEY="hunter2", LOG_LEVELS="a=DEBUG,b.c=ERROR")
+    assert shown.returncode == 0
+    assert "LOG_LEVELS={'a': 'DEBUG', 'b.c': 'ERROR'}\n" in shown.stdout
+    assert "hunter2" not in shown.stdout
+    refused = run(serve, "config", LOG_LEVELS="a=LOUD")
+    assert refused.returncode == 1
+    assert "LOG_LEVELS.A" in refused.stderr
+
+
+def test_the_routes_are_listed(serve: list[str]) -> None:
+    assert "GET     /health/ready  Ready\n" in run(serve, "routes").stdout
+
+
+def test_health_is_asked_from_the_command_line(serve: list[str]) -> None:
+    with serving(serve) as (_, url):
+        well = run(serve, "health", PORT=url.rpartition(":")[2])
+        assert (well.returncode, well.stdout) == (0, "database: ok\nmigrations: ok\naccepting: ok\n")
+    gone = run(serve, "health", PORT=url.rpartition(":")[2])
+    assert gone.returncode == 1
+    assert "nothing answers" in gone.stderr

@@ -1,15 +1,20 @@
-"""`python -m` this package serves it."""
+"""The command line: `python -m` this package serves it, `--help` tells what else it does."""
 
 import asyncio
+import json
 import os
 import socket
+import urllib.error
+import urllib.request
 from types import FrameType
 from typing import Any
 
 import click
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import URL
 
+from . import __version__
 from .config import Settings, get_settings
 from .logs import configure_logging
 from .main import create_app
@@ -56,10 +61,17 @@ def _check_port(host: str, port: int) -> None:
         ) from None
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--reload", is_flag=True, help="Start again whenever the code changes.")
-def main(*, reload: bool) -> None:
-    """Serve on HOST and PORT until stopped."""
+@click.version_option(__version__, message="%(version)s")
+@click.pass_context
+def main(context: click.Context, *, reload: bool) -> None:
+    """Serve on HOST and PORT until stopped, or run a command."""
+    if context.invoked_subcommand is None:
+        _serve(reload=reload)
+
+
+def _serve(*, reload: bool) -> None:
     settings = get_settings()
     _check_port(settings.host, settings.port)
     if reload:
@@ -74,5 +86,38 @@ def main(*, reload: bool) -> None:
         raise SystemExit(STARTUP_FAILED)
 
 
+@main.command()
+def config() -> None:
+    """Show the settings, secrets masked, or what is wrong with them."""
+    for name, value in get_settings():
+        shown = value.render_as_string() if isinstance(value, URL) else value
+        click.echo(f"{name.upper()}={shown}")
+
+
+@main.command()
+def routes() -> None:
+    """List what is served."""
+    for path, operations in create_app(get_settings()).openapi()["paths"].items():
+        for method, operation in operations.items():
+            click.echo(f"{method.upper():7} {path}  {operation['summary']}")
+
+
+@main.command()
+def health() -> None:
+    """Ask the process that serves on PORT whether it is ready; the exit status tells."""
+    url = f"http://127.0.0.1:{get_settings().port}/health/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            report = json.load(response)
+    except urllib.error.HTTPError as error:
+        report = json.load(error)
+    except OSError as error:
+        raise click.ClickException(f"nothing answers at {url}: {error}") from None
+    for name, state in report["checks"].items():
+        click.echo(f"{name}: {state}")
+    if report["status"] != "ok":
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
-    main()
+    main(prog_name=f"python -m {__package__}")

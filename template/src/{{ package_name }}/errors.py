@@ -13,6 +13,10 @@ class ConflictError(ServiceError):
     """What was asked contradicts what is there."""
 
 
+class PreconditionFailedError(ServiceError):
+    """What was to be changed has been changed by somebody else meanwhile."""
+
+
 class DatabaseUnavailableError(ServiceError):
     """The database does not answer, or has no connection to spare."""
 

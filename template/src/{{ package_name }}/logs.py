@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from .config import Settings
 
 REDACTED = "[redacted]"
+CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s/@]*@")
+"""The password in a URL."""
+
 SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_key")
 
 
@@ -35,10 +39,11 @@ def configure_logging(settings: Settings) -> None:
     else:
         output = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
 
-    level = logging.getLevelNamesMapping()[settings.log_level]
+    numbers = logging.getLevelNamesMapping()
+    level, levels = numbers[settings.log_level], {name: numbers[own] for name, own in settings.log_levels.items()}
     structlog.configure(
-        processors=[_rename_logger, *common, *output],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[*([_filter(level, levels)] if levels else []), _rename_logger, *common, *output],
+        wrapper_class=structlog.make_filtering_bound_logger(min([level, *levels.values()])),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         # A logger that is kept also keeps this output, which a test's capture replaces.
         cache_logger_on_first_use=settings.environment != "test",
@@ -54,6 +59,23 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    for name, own in levels.items():
+        logging.getLogger(name).setLevel(own)
+
+
+def _filter(level: int, levels: dict[str, int]) -> Processor:
+    """Drop what is below the level of its logger, or of the nearest one above that has its own."""
+
+    def drop_quiet(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        name: str = event["logger_name"]
+        while name not in levels and "." in name:
+            name = name.rpartition(".")[0]
+        number = logging.getLevelNamesMapping()["ERROR" if method == "exception" else method.upper()]
+        if number < levels.get(name, level):
+            raise structlog.DropEvent
+        return event
+
+    return drop_quiet
 
 
 def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -62,7 +84,9 @@ def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> Even
 
 
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    for name in event:
+    for name, value in event.items():
         if any(secret in name.lower() for secret in SECRET_NAMES):
             event[name] = REDACTED
+        elif isinstance(value, str) and "://" in value:
+            event[name] = CREDENTIALS.sub(r"\1:***@", value)
     return event

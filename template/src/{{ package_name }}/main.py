@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from . import __version__
 from .api import health, routers
@@ -16,7 +17,10 @@ from .health import Health
 from .logs import configure_logging, get_logger
 from .middleware import (
     AccessLogMiddleware,
+    BodyLimitMiddleware,
+    OverloadMiddleware,
     RequestContextMiddleware,
+    SecurityHeadersMiddleware,
     StartupErrorMiddleware,
     UnexpectedErrorMiddleware,
 )
@@ -42,13 +46,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         debug=settings.debug,
         lifespan=lifespan,
-        responses=problem_responses(422, 503),
+        docs_url="/docs" if settings.docs_enabled else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
+        responses=problem_responses(400, 413, 422, 503),
         # From the outside in.
         middleware=[
             Middleware(StartupErrorMiddleware),
             Middleware(RequestContextMiddleware),
             Middleware(AccessLogMiddleware),
+            Middleware(SecurityHeadersMiddleware, pages=("/docs", "/docs/oauth2-redirect")),
+            Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
             Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
+            Middleware(
+                OverloadMiddleware, max_requests=settings.max_concurrent_requests, timeout=settings.request_timeout
+            ),
+            Middleware(BodyLimitMiddleware, max_size=settings.max_body_size),
             Middleware(UnexpectedErrorMiddleware),
         ],
     )

@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457), and the statuses of the service's own errors."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -8,14 +9,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from ..database import Database
-from ..errors import ConflictError, DatabaseUnavailableError, NotFoundError, ServiceError
+from ..errors import ConflictError, DatabaseUnavailableError, NotFoundError, PreconditionFailedError, ServiceError
 from ..schemas.problem import FieldError, Problem
 
 STATUSES: dict[type[ServiceError], int] = {
     NotFoundError: 404,
     ConflictError: 409,
+    PreconditionFailedError: 412,
     DatabaseUnavailableError: 503,
 }
 
@@ -61,16 +64,43 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
+    app.openapi = partial(_describe, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(DBAPIError, _on_database_error)
 
 
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, with the problem documents that every route may answer with."""
+    description = FastAPI.openapi(app)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update({**problem.pop("$defs"), Problem.__name__: problem})
+    return description
+
+
 async def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
-    return problem_response(request, error.status_code, detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The router names the methods of the first route of this path alone.
+        headers["Allow"] = ", ".join(_allowed_methods(request)) or headers.get("Allow", "")
+    return problem_response(request, error.status_code, detail, headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    matching = [path for path in described if compile_path(path)[0].match(request.scope["path"])]
+    # Of `/orders/count` and `/orders/{order_id}`, which both match the first, the one that says more.
+    return sorted(
+        method.upper() for path in matching if path == min(matching, key=_variables) for method in described[path]
+    )
+
+
+def _variables(path: str) -> int:
+    return path.count("{")
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> ProblemResponse:

@@ -39,7 +39,18 @@ class AccessLogMiddleware:
                 "request",
                 method=scope["method"],
                 path=path,
+                route=_route_template(scope),
                 status=status,
                 duration_ms=round((perf_counter() - started) * 1000, 2),
                 client=scope["client"][0] if scope.get("client") else None,
             )
+
+
+def _route_template(scope: Scope) -> str | None:
+    """The path as it was declared, such as `/orders/{order_id}`, of which there are few."""
+    declared: str | None = getattr(scope.get("route"), "path_format", None)
+    if declared is None:
+        return None
+    # A route knows no prefix of the routers that include its own: that is what the path begins with.
+    prefix = scope["path"].split("/")[: -declared.count("/")]
+    return "/".join(prefix) + declared

@@ -1,12 +1,36 @@
 """What services ask of a repository."""
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from ..models import Base
 
 ModelT = TypeVar("ModelT", bound=Base)
+
+
+Position = tuple[Any, UUID]
+"""Where an entity stands in an order: the value that it is sorted by, and its key."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which entities to list, in what order.
+
+    Args:
+        limit: how many at most.
+        sort: the attribute to sort by, one that is never None; entities of equal value follow in the order of
+            their keys, which is that of their creation.
+        after: the position of the last one before.
+        filters: attributes and what they have to equal.
+    """
+
+    limit: int
+    sort: str = "id"
+    descending: bool = False
+    after: Position | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
 
 
 class Repository(Protocol[ModelT]):
@@ -17,16 +41,19 @@ class Repository(Protocol[ModelT]):
             ConflictError: it breaks a constraint, such as a name that must be unique.
         """
 
-    async def get(self, entity_id: UUID) -> ModelT:
-        """Raises NotFoundError where there is none."""
+    async def find(self, entity_id: UUID) -> ModelT | None: ...
 
-    async def list(self, *, limit: int, after: UUID | None = None) -> Sequence[ModelT]:
-        """The entities in the order of their keys, which is that of their creation.
+    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+        """The entity of that key.
 
         Args:
-            limit: how many at most.
-            after: the last key of the page before.
+            lock: keep others from changing it until the end of the transaction.
+
+        Raises:
+            NotFoundError: there is none.
         """
+
+    async def list(self, selection: Selection) -> Sequence[ModelT]: ...
 
     async def save(self, entity: ModelT) -> ModelT:
         """Keep the changes made to an entity.

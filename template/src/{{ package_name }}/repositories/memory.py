@@ -9,7 +9,7 @@ from sqlalchemy import UniqueConstraint
 from uuid_utils.compat import uuid7
 
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT
+from .base import ModelT, Position, Selection
 
 
 class InMemoryRepository(Generic[ModelT]):
@@ -27,15 +27,29 @@ class InMemoryRepository(Generic[ModelT]):
         self._entities[entity.id] = entity
         return entity
 
-    async def get(self, entity_id: UUID) -> ModelT:
-        try:
-            return self._entities[entity_id]
-        except KeyError:
-            raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.") from None
+    async def find(self, entity_id: UUID) -> ModelT | None:
+        return self._entities.get(entity_id)
 
-    async def list(self, *, limit: int, after: UUID | None = None) -> Sequence[ModelT]:
-        keys = sorted(key for key in self._entities if after is None or key > after)
-        return [self._entities[key] for key in keys[:limit]]
+    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+        entity = self._entities.get(entity_id)
+        if entity is None:
+            raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.")
+        return entity
+
+    async def list(self, selection: Selection) -> Sequence[ModelT]:
+        def position(entity: ModelT) -> Position:
+            return getattr(entity, selection.sort), entity.id
+
+        def is_selected(entity: ModelT) -> bool:
+            if any(getattr(entity, name) != value for name, value in selection.filters.items()):
+                return False
+            if selection.after is None:
+                return True
+            here = position(entity)
+            return here < selection.after if selection.descending else here > selection.after
+
+        selected = sorted(filter(is_selected, self._entities.values()), key=position, reverse=selection.descending)
+        return selected[: selection.limit]
 
     async def save(self, entity: ModelT) -> ModelT:
         for constraint in self.model.__table__.constraints:  # type: ignore[attr-defined]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Generic
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT
+from .base import ModelT, Selection
 
 
 class SQLAlchemyRepository(Generic[ModelT]):
@@ -27,16 +27,23 @@ class SQLAlchemyRepository(Generic[ModelT]):
         self._session.add(entity)
         return await self.save(entity)
 
-    async def get(self, entity_id: UUID) -> ModelT:
-        entity = await self._session.get(self.model, entity_id)
+    async def find(self, entity_id: UUID) -> ModelT | None:
+        return await self._session.get(self.model, entity_id)
+
+    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+        entity = await self._session.get(self.model, entity_id, with_for_update=lock)
         if entity is None:
             raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.")
         return entity
 
-    async def list(self, *, limit: int, after: UUID | None = None) -> Sequence[ModelT]:
-        query = select(self.model).order_by(self.model.id).limit(limit)
-        if after is not None:
-            query = query.where(self.model.id > after)
+    async def list(self, selection: Selection) -> Sequence[ModelT]:
+        columns = [getattr(self.model, name) for name in dict.fromkeys((selection.sort, "id"))]
+        query = select(self.model).filter_by(**selection.filters).limit(selection.limit)
+        query = query.order_by(*(column.desc() if selection.descending else column for column in columns))
+        if selection.after is not None:
+            # The pages before are not read again, as they would be with OFFSET.
+            here, last = tuple_(*columns), selection.after[-len(columns) :]
+            query = query.where(here < last if selection.descending else here > last)
         return (await self._session.scalars(query)).all()
 
     async def save(self, entity: ModelT) -> ModelT:

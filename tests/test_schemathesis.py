@@ -1,0 +1,62 @@
+"""The rendered service against its own description: no 5xx, no answer that it does not describe."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Environment, Render, run_unchecked
+from test_faults import serving
+from test_updates import created_database
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = """
+# An If-Match of another version is refused, valid as it is.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429"]
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "sqlite"])
+def test_thousands_of_requests_find_nothing(
+    project: Render, environment: Callable[[Path], Environment], postgres: str, tmp_path: Path, backend: str
+) -> None:
+    directory = project()
+    python = environment(directory)
+    with created_database(postgres) as url:
+        passed, output = examine(directory, python, url if backend == "postgresql" else f"sqlite:///{tmp_path}/a.db")
+    assert passed, output
+    cases = re.search(r"^ +(\d+) generated", output, re.MULTILINE)
+    assert cases
+    assert int(cases[1]) > 1000
+
+
+def test_a_handler_that_raises_is_found(
+    project: Render, environment: Callable[[Path], Environment], tmp_path: Path
+) -> None:
+    directory = project()
+    service = directory / "src" / "my_service" / "services" / "item.py"
+    text = service.read_text("utf-8")
+    service.write_text(
+        text.replace(
+            "        item = await self._get_to_change", "        [][0]\n        item = await self._get_to_change"
+        )
+    )
+    passed, output = examine(directory, environment(directory), f"sqlite:///{tmp_path}/a.db")
+    assert not passed
+    assert "Server error" in output
+
+
+def examine(project: Path, python: Environment, database: str) -> tuple[bool, str]:
+    python.run(project, "alembic", "upgrade", "head", DATABASE_URL=database)
+    (project / "schemathesis.toml").write_text(CONFIGURATION)
+    with serving(project, python, database) as service:
+        options = ("--checks=all", "--max-examples=150", "--seed=1", "--continue-on-failure", "--no-color")
+        tool = Path(sys.executable).with_name("schemathesis")
+        finished = run_unchecked(tool, "run", f"{service.url}/openapi.json", *options, cwd=project)
+    return finished.returncode == 0, finished.stdout
