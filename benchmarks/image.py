@@ -31,7 +31,7 @@ def main() -> None:
         run_copy(str(ROOT), directory, data={"database_backend": "sqlite"}, vcs_ref="HEAD", defaults=True, quiet=True)
         engine.build(Path(directory), TAG)
     try:
-        size, base = (engine.inspect(image)["Size"] / MEGABYTE for image in (TAG, "python:3.13-slim"))
+        size, base = (image["Size"] / MEGABYTE for image in (engine.inspect(TAG), engine.base("python:3.13-slim")))
         print(f"image {size:.0f} MB, its base {base:.0f} MB: {size - base:.0f} MB over it, x{size / base:.2f}")
         service, nothing = [], []
         for _ in range(RUNS):  # in turns, because the machine is not ours alone

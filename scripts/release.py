@@ -1,7 +1,7 @@
 """Check that a version can be released: `make release VERSION=1.2.0`, then do what it prints.
 
-A major version is one that gives untouched-by-mistake files of rendered projects a conflict, or asks their owners for
-a step by hand; a minor one adds; a patch mends.
+A major version asks the owners of rendered projects for a step by hand, or gives them a conflict where they changed
+nothing; a minor one adds; a patch mends.
 """
 
 from __future__ import annotations
@@ -49,8 +49,12 @@ def problems(version: str) -> list[str]:
     if newest and new <= newest:
         found.append(f"{newest} is released already: choose a later one")
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    if not re.search(rf"^## {re.escape(version)}( |$)", changelog, re.MULTILINE):
-        found.append(f"CHANGELOG.md has no section {version}: rename Unreleased")
+    sections = (version, *(released for released, _ in lines))
+    found += [
+        f"CHANGELOG.md has no section {name}: rename Unreleased"
+        for name in sections
+        if not re.search(rf"^## {re.escape(name)}( |$)", changelog, re.MULTILINE)
+    ]
     for released, commit in lines:
         if subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT, check=False).returncode:
             found.append(f"the commit of {released} in {RELEASES.name} is not in the history of this one")

@@ -6,6 +6,7 @@ name alone, so what its owner changed stays. A later `copier update` goes on fro
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def main(*, project: Path, name: str) -> None:
         before, after = Path(directory, "before"), Path(directory, "after")
         try:
             render(before, answers)
-            render(after, {**answers, "package_name": name})
+            render(after, {**answers, "package_name": name, "rendered_package_name": name})
         except (CopierError, ValueError) as error:
             raise click.ClickException(str(error)) from None
         git(project, "mv", f"src/{former}", f"src/{name}")
@@ -65,12 +66,36 @@ def merge(project: Path, before: Path, after: Path, former: str, name: str) -> l
 
 def rewrite_imports(project: Path, former: str, name: str) -> None:
     """In what the template knows nothing of: the owner's own files and lines."""
-    pattern = re.compile(rf"\b((?:from|import) ){former}\b|([\"']){former}(?=\.\w)")
-    for path in git(project, "ls-files", "-z", "*.py").split("\0"):
-        if path and (text := (project / path).read_text("utf-8")) != (
-            rewritten := pattern.sub(rf"\g<1>\g<2>{name}", text)
-        ):
-            (project / path).write_text(rewritten, "utf-8")
+    modules = {
+        ".".join(path.relative_to(project / "src").with_suffix("").parts).replace(name, former, 1)
+        for path in (project / "src" / name).rglob("*.py")
+    }
+    for path in git(project, "ls-files", "-z", "*.py").split("\0")[:-1]:
+        file = project / path
+        lines = file.read_text("utf-8").splitlines(keepends=True)
+        for node in ast.walk(ast.parse("".join(lines))):
+            if names_package(node, former, modules):
+                assert isinstance(node, ast.stmt | ast.expr)
+                for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                    lines[number] = rewrite(lines[number], node, former, name)
+        file.write_text("".join(lines), "utf-8")
+
+
+def rewrite(line: str, node: ast.stmt | ast.expr, former: str, name: str) -> str:
+    """The line with the package's name replaced: all along in an import, where the text is otherwise."""
+    encoded = line.encode()
+    start, end = (0, len(encoded)) if isinstance(node, ast.stmt) else (node.col_offset, node.end_col_offset or 0)
+    inside = re.sub(rf"(?<![\w.]){former}(?!\w)", name, encoded[start:end].decode(), count=isinstance(node, ast.expr))
+    return encoded[:start].decode() + inside + encoded[end:].decode()
+
+
+def names_package(node: ast.AST, former: str, modules: set[str]) -> bool:
+    """Whether it is an absolute import of the package, or a text that is the name of one of its modules."""
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] == former for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.level == 0 and (node.module or "").split(".")[0] == former
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in modules - {former}
 
 
 def git(project: Path, *arguments: str) -> str:

@@ -64,6 +64,12 @@ class Engine:
         found: dict[str, Any] = json.loads(self.run("inspect", name))[0]
         return found
 
+    def base(self, image: str) -> dict[str, Any]:
+        """What a build stands on, which BuildKit does not keep among the images."""
+        if self.program == "docker":
+            self.run("pull", "--quiet", image)
+        return self.inspect(image)
+
     def build(self, context: Path, tag: str, *options: str) -> str:
         return self.run("build", *self.build_options, "--tag", tag, *options, context)
 

@@ -102,7 +102,7 @@ def test_a_change_of_the_code_leaves_the_dependencies_layer(
     engine.build(directory, tag, *REVISION)
     after = engine.inspect(tag)["RootFS"]["Layers"]
     shared = sum(1 for one, other in zip(before, after, strict=True) if one == other)
-    base = len(engine.inspect("python:3.13-slim")["RootFS"]["Layers"])
+    base = len(engine.base("python:3.13-slim")["RootFS"]["Layers"])
     assert before != after
     assert shared >= base + 2  # the work directory and the virtual environment
 
@@ -212,6 +212,8 @@ def test_development_composed(engine: Engine, project: Render, backend: str) -> 
             query = ("psql", "--username=postgres", "--dbname=app", "--tuples-only", "--no-align", "--command")
             owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'select'"
             assert engine.exec(database, *query, owners) == "app"
+            timeouts = "SELECT array_to_string(rolconfig, ' ') FROM pg_roles WHERE rolname = 'app'"
+            assert "statement_timeout=30s" in engine.exec(database, *query, timeouts)
             assert engine.exec(database, *query, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'") == "f"
             assert int(engine.exec(database, *query, "SELECT count(*) FROM pg_stat_statements")) > 0
         for way in (["downgrade", "base"], ["upgrade", "head"]):

@@ -100,7 +100,11 @@ def test_every_package_name_has_a_schema_that_postgresql_takes(render: Render, p
 
 
 def test_every_question_explains_itself_and_has_a_default() -> None:
-    questions = {name: question for name, question in read_questions().items() if question.get("when") is not False}
+    questions = {
+        name: question
+        for name, question in read_questions().items()
+        if question.get("when", question.get("ask")) is not False
+    }
     assert list(questions) == [
         *("project_name", "package_name", "description", "author_name", "author_email", "license"),
         *("database_backend", "schema_namespace", "dependency_tool", "python_version", "ci_provider"),

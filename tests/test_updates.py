@@ -245,20 +245,6 @@ def remove_the_example(project: Path, bare: Path) -> None:
     (project / "alembic/versions/.gitkeep").touch()
 
 
-@pytest.mark.parametrize("version", releases())
-def test_a_conflict_is_where_both_changed_the_same_lines(old: Callable[..., Path], version: str) -> None:
-    project = old(version)
-    text = (project / "Dockerfile").read_text("utf-8")
-    (project / "Dockerfile").write_text(re.sub(r"^(ENTRYPOINT|CMD) .*", r'\1 ["sleep", "1"]', text, flags=re.MULTILINE))
-    add_a_route(project)
-    conflicts = update(project)
-    assert conflicts.keys() <= {"Dockerfile"}
-    assert all(conflict.count("\n") < 12 for conflict in conflicts.values())
-    if "CMD [" in text:
-        assert conflicts
-        assert "leftover conflict marker" in run_unchecked("git", "diff", "--check", cwd=project).stdout
-
-
 def test_released_migrations_never_change(template: Path, render: Render, old: Callable[..., Path]) -> None:
     """A database that has them would not get the change."""
     for version in releases():
@@ -266,7 +252,7 @@ def test_released_migrations_never_change(template: Path, render: Render, old: C
             assert path.read_text("utf-8") == (render() / path.relative_to(path.parents[2])).read_text("utf-8")
 
 
-# --------------------------------------------------------------------------- what becomes of a rename
+# ------------------------------------------------------------------------ what the next release changes
 
 RENAMED = ("src/my_service/utils/cache.py", "src/my_service/utils/ttl_cache.py")
 MIGRATION = """
@@ -278,32 +264,35 @@ _migrations:
 
 
 @pytest.fixture
-def rename_in_next_release(template: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A template of which the next release calls a file otherwise."""
+def next_release(template: Path, tmp_path: Path) -> Path:
+    """A clone of the template, of which what is changed in it becomes v1000.0.0 by `release`."""
+    clone = tmp_path / "next"
+    run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
+    return clone
 
-    def make(*, with_migration: bool) -> Path:
-        clone = tmp_path / "next"
-        run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
-        before, after = (f"template/{path.replace('my_service', '{{ package_name }}')}" for path in RENAMED)
-        run("git", "mv", before, after, cwd=clone)
-        if with_migration:
-            append(clone, "copier.yml", MIGRATION % RENAMED)
-        run("git", "commit", "--quiet", "--all", "--message", "Rename", cwd=clone)
-        run("git", "tag", "v1000.0.0", cwd=clone)
-        return clone
 
-    return make
+def release(clone: Path) -> None:
+    run("git", "commit", "--quiet", "--all", "--message", "Next", cwd=clone)
+    run("git", "tag", "v1000.0.0", cwd=clone)
+
+
+def copy_of(clone: Path, directory: Path) -> Path:
+    run_copy(str(clone), directory, vcs_ref="v999.0.0", defaults=True, quiet=True)
+    git_init(directory)
+    return directory
 
 
 @pytest.mark.parametrize("with_migration", [True, False])
 def test_an_edit_survives_a_rename_that_has_its_migration(
-    rename_in_next_release: Callable[..., Path], tmp_path: Path, with_migration: bool
+    next_release: Path, tmp_path: Path, with_migration: bool
 ) -> None:
     """And is lost without it, which is what makes the migration necessary."""
-    clone = rename_in_next_release(with_migration=with_migration)
-    project = tmp_path / "project"
-    run_copy(str(clone), project, vcs_ref="v999.0.0", defaults=True, quiet=True)
-    git_init(project)
+    before, after = (f"template/{path.replace('my_service', '{{ package_name }}')}" for path in RENAMED)
+    run("git", "mv", before, after, cwd=next_release)
+    if with_migration:
+        append(next_release, "copier.yml", MIGRATION % RENAMED)
+    release(next_release)
+    project = copy_of(next_release, tmp_path / "project")
     append(project, RENAMED[0], "\nEDITED = True\n")
     run("git", "commit", "--quiet", "--all", "--message", "Edit", cwd=project)
     if with_migration:
@@ -312,6 +301,23 @@ def test_an_edit_survives_a_rename_that_has_its_migration(
     run_update(str(project), defaults=True, overwrite=True, quiet=True, unsafe=with_migration)
     assert not (project / RENAMED[0]).exists()
     assert ("EDITED = True" in (project / RENAMED[1]).read_text("utf-8")) is with_migration
+
+
+def test_a_conflict_is_where_both_changed_the_same_lines(next_release: Path, tmp_path: Path) -> None:
+    for name, old, new in (
+        ("Dockerfile.jinja", "EXPOSE 8000", "EXPOSE 8000/tcp"),
+        ("alembic.ini", "[alembic]", "[alembic]\n"),
+    ):
+        replace(next_release, f"template/{name}", old, new)
+    release(next_release)
+    project = copy_of(next_release, tmp_path / "project")
+    replace(project, "Dockerfile", "EXPOSE 8000", "EXPOSE 9000")
+    replace(project, "docker-compose.yml", "127.0.0.1:${PORT:-8000}:", "0.0.0.0:${PORT:-8000}:")
+    conflicts = update(project)
+    assert conflicts.keys() == {"Dockerfile"}
+    assert conflicts["Dockerfile"].splitlines()[1:-1] == ["EXPOSE 9000", "=======", "EXPOSE 8000/tcp"]
+    assert "leftover conflict marker" in run_unchecked("git", "diff", "--check", cwd=project).stdout
+    assert "0.0.0.0:${PORT:-8000}:" in (project / "docker-compose.yml").read_text("utf-8")
 
 
 def test_the_hook_leaves_what_the_owner_decided(tmp_path: Path) -> None:
@@ -327,6 +333,7 @@ def test_the_hook_leaves_what_the_owner_decided(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------ changed answers
 
+MIGRATION_OF_EXAMPLE = "alembic/versions/20260101_0000_create_item.py"
 CHANGES: dict[str, tuple[Answers, Answers]] = {
     "another CI": ({}, {"ci_provider": "gitlab"}),
     "no CI": ({}, {"ci_provider": "none"}),
@@ -352,35 +359,58 @@ def test_an_answer_can_be_changed(render: Render, project: Render, told: Callabl
     answers = yaml.safe_load((directory / ".copier-answers.yml").read_text("utf-8"))
     fresh = contents(render(**{key: value for key, value in answers.items() if not key.startswith("_")}))
     fresh["README.md"] += "\n## On call\n\nSee the wiki.\n"
-    assert contents(directory) == fresh
+    found = contents(directory)
+    # Databases have it, the owner's build on it: it comes with a new project alone.
+    migration = found.pop(MIGRATION_OF_EXAMPLE, None)
+    assert migration == contents(render(**before)).get(MIGRATION_OF_EXAMPLE)
+    fresh.pop(MIGRATION_OF_EXAMPLE, None)
+    assert found == fresh
     if answers["dependency_tool"] == "pip-tools":
         assert {path.name for path in directory.iterdir()} >= LOCKS
     told("present", change, "converges")
 
 
+OURS = """# import my_service
+import my_service.health, os
+from my_service.health import (
+    EDITED,
+)
+
+NAMES = ["my_service.health", "my_service.id", "my_service"]
+"""
+RELATIVE = "from . import my_service\n"
+
+
 def test_a_package_can_be_renamed(project: Render, render: Render, told: Callable[..., None]) -> None:
     directory = project()
     append(directory, "src/my_service/health.py", "\nEDITED = True\n")
-    (directory / "tests/test_ours.py").write_text(
-        'from my_service.health import EDITED\n\nNAME = "my_service.health"\n'
-    )
+    (directory / "tests/test_ours.py").write_text(OURS)
+    (directory / "src/my_service/api/relative.py").write_text(RELATIVE)
     run("git", "add", "--all", cwd=directory)
     dirty = rename_package(directory, "orders")
     assert dirty.returncode == 1
     assert "commit them first" in dirty.stderr
     run("git", "commit", "--quiet", "--message", "Edit", cwd=directory)
+    with pytest.raises(ValueError, match="make rename-package"):
+        update(directory, package_name="orders")
+    assert run("git", "status", "--porcelain", cwd=directory).stdout == ""
     refused = rename_package(directory, "import")
     assert refused.returncode == 1
     assert "keyword" in refused.stderr
     renamed = rename_package(directory, "orders")
     assert renamed.returncode == 0, renamed.stderr
     found = contents(directory)
-    assert found.pop("tests/test_ours.py") == 'from orders.health import EDITED\n\nNAME = "orders.health"\n'
     expected = contents(render(package_name="orders", schema_namespace="my_service"))
     expected["src/orders/health.py"] += "\nEDITED = True\n"
+    expected["src/orders/api/relative.py"] = RELATIVE
+    expected["tests/test_ours.py"] = (
+        OURS.replace("import my_service.", "import orders.")
+        .replace("from my_service", "from orders")
+        .replace('"my_service.health"', '"orders.health"')
+    )
     assert found == expected
     assert update(directory) == {}
-    assert contents(directory).keys() == {*expected, "tests/test_ours.py"}
+    assert contents(directory).keys() == expected.keys()
     told("present", "another package name", "converges, edits survive")
 
 
@@ -404,6 +434,8 @@ class Line(Base):
     order_id: Mapped[UUID] = mapped_column(ForeignKey(Order.id), index=True)
     amount: Mapped[int]
 '''
+PARENT = "    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey(Order.id))\n"
+"""Which later migrations add in a batch."""
 
 
 @pytest.mark.slow
@@ -428,6 +460,9 @@ def test_the_tables_move_with_their_schema(
         python.run(directory, "alembic", "upgrade", "head", **variables)
         python.run(directory, "alembic", "revision", "--autogenerate", "-m", "add line", **variables)
         python.run(directory, "alembic", "upgrade", "head", **variables)
+        append(directory, "src/my_service/models/line.py", PARENT)
+        python.run(directory, "alembic", "revision", "--autogenerate", "-m", "add parent", **variables)
+        python.run(directory, "alembic", "upgrade", "head", **variables)
         run(python.python, "scripts/init_db.py", "--seed", cwd=directory, **python.variables(directory, **variables))
         run("git", "add", "--all", cwd=directory)
         run("git", "commit", "--quiet", "--message", "Orders and their lines", cwd=directory)
@@ -450,6 +485,61 @@ def test_the_tables_move_with_their_schema(
     python.run(directory, "ruff", "check")
     python.run(directory, "ruff", "format", "--check")
     told("present", f"schema {change}", "data kept, suite green")
+
+
+@pytest.mark.slow
+def test_the_schema_mover_says_what_is_wrong(
+    project: Render, environment: Callable[[Path], Environment], postgres: str
+) -> None:
+    directory = project(schema_namespace="orders")
+    python = environment(directory)
+    with created_database(postgres) as url:
+        variables = python.variables(directory, DATABASE_URL=url)
+        move = (python.python, "scripts/move_schema.py", "database")
+        mistyped = run_unchecked(*move, "oders", cwd=directory, **variables)
+        assert (mistyped.returncode, "is FORMER right?" in mistyped.stderr) == (1, True)
+        scalar(url, "CREATE SCHEMA former")
+        scalar(url, "CREATE TABLE former.item ()")
+        python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
+        taken = run_unchecked(*move, "former", cwd=directory, **variables)
+        assert (taken.returncode, "orders has item already" in taken.stderr) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [True, False])
+def test_a_database_outlives_the_example(
+    project: Render, environment: Callable[[Path], Environment], postgres: str, told: Callable[..., None], example: bool
+) -> None:
+    """That is taken away, or added, where the owner has migrations already."""
+    directory = project(include_example=example)
+    python = environment(directory)
+    with created_database(postgres) as url:
+        add_a_model_and_its_migration(directory, python)
+        python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
+        conflicts = update(directory, include_example=not example)
+        assert conflicts.keys() <= {"src/my_service/models/__init__.py"}  # where the model was added
+        for name in conflicts:
+            resolve(directory / name)
+        message = "drop item" if example else "create item"
+        python.run(directory, "alembic", "revision", "--autogenerate", "-m", message, DATABASE_URL=url)
+        for arguments in (["upgrade", "head"], ["check"]):
+            python.run(directory, "alembic", *arguments, DATABASE_URL=url)
+    python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
+    told("present", f"example {'off' if example else 'on'}", "data kept, suite green")
+
+
+def resolve(path: Path) -> None:
+    """Take what the template has now, and the owner's model."""
+    text = MARKERS.sub(lambda found: found[0].split("=======\n")[1].rsplit("\n", 1)[0], path.read_text("utf-8"))
+    if "from .order" not in text:
+        text = text.replace("from .base import Base\n", "from .base import Base\nfrom .order import Order\n")
+    path.write_text(
+        re.sub(
+            r"__all__ = \[.*",
+            lambda line: line[0].replace("]", ', "Order"]').replace('"Order", "Order"', '"Order"'),
+            text,
+        )
+    )
 
 
 @pytest.mark.slow

@@ -1,11 +1,10 @@
 """The command line: `python -m` this package serves it, `--help` tells what else it does."""
 
 import asyncio
+import http.client
 import json
 import os
 import socket
-import urllib.error
-import urllib.request
 from types import FrameType
 from typing import Any
 
@@ -105,14 +104,12 @@ def routes() -> None:
 @main.command()
 def health() -> None:
     """Ask the process that serves on PORT whether it is ready; the exit status tells."""
-    url = f"http://127.0.0.1:{get_settings().port}/health/ready"
+    connection = http.client.HTTPConnection("127.0.0.1", get_settings().port, timeout=5)
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            report = json.load(response)
-    except urllib.error.HTTPError as error:
-        report = json.load(error)
+        connection.request("GET", "/health/ready")
+        report = json.load(connection.getresponse())
     except OSError as error:
-        raise click.ClickException(f"nothing answers at {url}: {error}") from None
+        raise click.ClickException(f"nothing answers on port {connection.port}: {error}") from None
     for name, state in report["checks"].items():
         click.echo(f"{name}: {state}")
     if report["status"] != "ok":
