@@ -211,7 +211,7 @@ def test_what_keeps_dependencies_fresh_is_told_of_all(render: Render, tool: str)
     github, gitlab, none = (render(dependency_tool=tool, ci_provider=ci) for ci in ("github", "gitlab", "none"))
     dependabot = yaml.safe_load((github / ".github" / "dependabot.yml").read_text())
     ecosystems = [update["package-ecosystem"] for update in dependabot["updates"]]
-    assert ecosystems == ["pip" if tool == "pip-tools" else "uv", "docker", "github-actions"]
+    assert ecosystems == ["pip" if tool == "pip-tools" else "uv", "docker", "docker-compose", "github-actions"]
     assert "config:recommended" in json.loads((gitlab / "renovate.json").read_text())["extends"]
     assert [project for project in (github, none) if (project / "renovate.json").exists()] == []
     assert [project for project in (gitlab, none) if (project / ".github").exists()] == []
@@ -285,7 +285,7 @@ def test_from_pip_tools_to_uv(older: Render, capfd: pytest.CaptureFixture[str], 
     update(project, dependency_tool="uv")
     assert locks(project) == {}
     assert "[dependency-groups]" in (project / "pyproject.toml").read_text()
-    assert "make lock" not in capfd.readouterr().err
+    assert "make lock args=--no-upgrade" not in capfd.readouterr().err
 
 
 def test_from_uv_to_pip_tools(older: Render, render: Render) -> None:
