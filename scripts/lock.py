@@ -1,7 +1,8 @@
 """Resolve the dependencies of every answer once, and write the locks that renders are made of.
 
-    python scripts/lock.py            newest releases
-    python scripts/lock.py --check    the pins that are there, resolved again: exit status 1 if anything differs
+    python scripts/lock.py                 newest releases
+    python scripts/lock.py --no-upgrade    the pins that are there, and what a change of pyproject.toml adds or removes
+    python scripts/lock.py --check         the same, but only compared: exit status 1 if anything differs
 
 One universal resolution (all supported Python versions and platforms) pins the dependencies of all
 answers together. Each combination of answers is then compiled under those pins, and the lock files
@@ -38,12 +39,13 @@ Answers = tuple[str, ...]
 def main() -> int:
     warnings.simplefilter("ignore", DirtyLocalWarning)
     check = sys.argv[1:] == ["--check"]
+    keep = check or sys.argv[1:] == ["--no-upgrade"]
     with tempfile.TemporaryDirectory() as directory:
         projects = render_all(Path(directory))
         pins = Path(directory, "pins.txt")
         current = [template_path(output) for output in OUTPUTS]
         previous = Path(directory, "previous.txt")
-        previous.write_text("\n".join(pinned(path.read_text()) for path in current if path.exists()) if check else "")
+        previous.write_text("\n".join(pinned(path.read_text()) for path in current if path.exists()) if keep else "")
         everything = itertools.chain.from_iterable((project / "pyproject.toml",) for project in projects.values())
         compile_requirements(pins, *map(str, everything), "--extra", "dev", "--constraint", str(previous))
         stale = []

@@ -173,6 +173,12 @@ def change_what_surrounds_the_code(project: Path) -> None:
     (project / ".env").write_text("GREETING=Moin\n")
 
 
+def refresh_locks(project: Path, python: Environment) -> None:
+    """As the message after an update says."""
+    command = (python.python, "scripts/update_requirements.py", "--no-upgrade")
+    run(*command, cwd=project, **python.variables(project))
+
+
 def rename_a_test(project: Path) -> None:
     (project / "tests/unit").mkdir()
     run("git", "mv", "tests/test_cache.py", "tests/unit/test_cache.py", cwd=project)
@@ -195,8 +201,6 @@ def test_what_the_owner_changed_is_kept_and_works(
     add_a_setting(project)
     change_what_surrounds_the_code(project)
     rename_a_test(project)
-    if (project / "requirements.txt").exists():
-        append(project, "requirements.txt", "# refreshed by the owner\n")
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message", "What owners change", cwd=project)
     edited = run("git", "diff", "--unified=0", "HEAD~1", cwd=project).stdout
@@ -206,8 +210,8 @@ def test_what_the_owner_changed_is_kept_and_works(
     assert (project / ".env").read_text() == "GREETING=Moin\n"
     assert not (project / "tests/test_cache.py").exists()
     kept = set("\n".join(contents(project).values()).splitlines())
-    kept |= set((project / "requirements.txt").read_text("utf-8").splitlines())
     assert lines - kept == set()
+    refresh_locks(project, python)
     python = environment(project)
     python.run(project, "pytest", "-q", "-p", "no:cacheprovider")
     python.run(project, "mypy")
@@ -224,9 +228,10 @@ def test_a_deleted_example_stays_away(
     version: str,
 ) -> None:
     project = old(version)
+    python = environment(project)
     remove_the_example(project, render(include_example=False))
-    conflicts = update(project)
-    assert conflicts == {}
+    assert update(project) == {}
+    refresh_locks(project, python)
     assert not list(project.glob("**/item*.py"))
     environment(project).run(project, "pytest", "-q", "-p", "no:cacheprovider")
     told(version, "example deleted", "edits survive, suite green")
@@ -556,8 +561,7 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
     run("git", "add", "--all", cwd=directory)
     run("git", "commit", "--quiet", "--message", "Orders", cwd=directory)
     assert update(directory, database_backend="postgresql", schema_namespace="orders") == {}
-    lock = (python.python, "scripts/update_requirements.py", "--no-upgrade")
-    run(*lock, cwd=directory, **python.variables(directory))
+    refresh_locks(directory, python)
     python = environment(directory)
     with created_database(postgres) as url:
         run(python.python, "scripts/move_schema.py", "files", "public", cwd=directory, **python.variables(directory))

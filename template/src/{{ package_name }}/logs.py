@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from . import telemetry
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
@@ -33,6 +35,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
+        *telemetry.log_processors(),
     ]
     if settings.log_format == "json":
         output: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

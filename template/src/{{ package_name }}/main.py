@@ -8,7 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import __version__
+from . import __version__, telemetry
 from .api import health, routers
 from .api.problems import install_problem_handlers, problem_responses
 from .config import Settings, get_settings
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         responses=problem_responses(400, 413, 422, 503),
+        telemetry=telemetry.configuration(settings, exclude=health.router.prefix),
         # From the outside in.
         middleware=[
             Middleware(StartupErrorMiddleware),
@@ -82,8 +83,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = database
         app.state.health = Health(database, read_revisions())
         app.state.cache = TTLCache(ttl=settings.cache_ttl)
-        logger.info("started", environment=settings.environment, version=__version__)
-        yield
+        with telemetry.observing(database, app.state.health):
+            logger.info("started", environment=settings.environment, version=__version__)
+            yield
     finally:
         await database.dispose()
     logger.info("stopped")
