@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench-database bench-first-suite bench-image names clean
+.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench-database bench-first-suite bench-image bench-overload names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -60,6 +60,9 @@ bench-first-suite: $(INSTALLED) ## Measure the time from a fresh render to a pas
 
 bench-image: $(INSTALLED) ## Measure the image's size and start-up
 	@$(BIN)/python benchmarks/image.py
+
+bench-overload: $(INSTALLED) ## Measure what more clients get than the service can work for
+	@$(BIN)/python benchmarks/overload.py
 
 names: $(INSTALLED) ## Refresh reserved_names.jinja from this Python
 	@$(BIN)/python scripts/reserved_names.py

@@ -181,3 +181,11 @@ def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> 
     assert finished.returncode == 1
     assert message in finished.stderr
     assert len(finished.stderr.strip().splitlines()) == 1
+
+
+def test_kubernetes_is_for_postgresql_alone(render: Render) -> None:
+    """A file on one node's disk is nothing to spread over many: the question is not asked, an answer not taken."""
+    project = render(database_backend="sqlite", kubernetes=True)
+    assert not (project / "deploy").exists()
+    assert "ubernetes:" not in (project / ".copier-answers.yml").read_text("utf-8")
+    assert (render(kubernetes=True) / "deploy" / "kubernetes" / "base" / "deployment.yaml").is_file()
