@@ -234,7 +234,10 @@ def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
     assert created.status_code == 201
     compose.down()
     compose.up()
-    assert httpx2.get(f"{url}/api/v1/items/{created.json()['id']}", timeout=30).json()["name"] == "kept"
+    item = f"{url}/api/v1/items/{created.json()['id']}"
+    # The names of the new containers may take a moment to be known to all of them.
+    wait_for(lambda: httpx2.get(item, timeout=30).status_code == 200)
+    assert httpx2.get(item, timeout=30).json()["name"] == "kept"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
