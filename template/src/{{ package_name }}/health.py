@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+PREFIX = "/health"
+"""Where the endpoints are: asked every few seconds, they are neither logged nor traced nor refused."""
+
 DEADLINE = 0.08
 """Seconds for the database's answer: the endpoints promise theirs within 100 ms."""
 
@@ -39,9 +42,13 @@ class Health:
     async def database_answers(self) -> bool:
         return await self._applied_revisions() is not None
 
-    async def migrations_are_current(self) -> bool:
+    async def checks(self) -> dict[str, bool]:
+        """What has to hold before requests are worked on, and whether it does."""
         applied = await self._applied_revisions()
-        return applied is not None and self._revisions.are_met_by(applied)
+        return {
+            "database": applied is not None,
+            "migrations": applied is not None and self._revisions.are_met_by(applied),
+        }
 
     async def _applied_revisions(self) -> frozenset[str] | None:
         """What the database says, or None when it does not within the deadline.

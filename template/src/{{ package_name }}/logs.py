@@ -68,13 +68,14 @@ def configure_logging(settings: Settings) -> None:
 
 def _filter(level: int, levels: dict[str, int]) -> Processor:
     """Drop what is below the level of its logger, or of the nearest one above that has its own."""
+    numbers = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
+    numbers["exception"] = logging.ERROR
 
     def drop_quiet(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         name: str = event["logger_name"]
         while name not in levels and "." in name:
             name = name.rpartition(".")[0]
-        number = logging.getLevelNamesMapping()["ERROR" if method == "exception" else method.upper()]
-        if number < levels.get(name, level):
+        if numbers[method] < levels.get(name, level):
             raise structlog.DropEvent
         return event
 

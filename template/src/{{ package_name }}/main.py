@@ -13,7 +13,7 @@ from .api import health, routers
 from .api.problems import install_problem_handlers, problem_responses
 from .config import Settings, get_settings
 from .database import Database
-from .health import Health
+from .health import PREFIX, Health
 from .logs import configure_logging, get_logger
 from .middleware import (
     AccessLogMiddleware,
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         responses=problem_responses(400, 413, 422, 503),
-        telemetry=telemetry.configuration(settings, exclude=health.router.prefix),
+        telemetry=telemetry.configuration(settings, exclude=PREFIX),
         # From the outside in.
         middleware=[
             Middleware(StartupErrorMiddleware),

@@ -101,15 +101,9 @@ def observing(database: Database, health: Health) -> Iterator[None]:
         if measuring:
             yield metrics.Observation(database.pool_status().overflow, {"db.client.connection.pool.name": "main"})
 
-    async def check() -> dict[str, bool]:
-        return {
-            "database": await health.database_answers(),
-            "migrations": await health.migrations_are_current(),
-        }
-
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
         if measuring:  # the caller is a thread
-            checks = asyncio.run_coroutine_threadsafe(check(), loop).result(timeout=5)
+            checks = asyncio.run_coroutine_threadsafe(health.checks(), loop).result(timeout=5)
             for name, passed in checks.items():
                 yield metrics.Observation(int(passed), {"check": name})
 

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter, Response
 
+from ..health import PREFIX
 from ..schemas.health import DatabaseReport, HealthReport, PoolReport
 from .dependencies import DatabaseDep, HealthDep
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix=PREFIX, tags=["health"])
 
 
 @router.get("")
@@ -24,12 +25,7 @@ async def database(health: HealthDep, database: DatabaseDep, response: Response)
 @router.get("/ready", responses={503: {"model": HealthReport, "description": "Unavailable"}})
 async def ready(health: HealthDep, response: Response) -> HealthReport:
     """Whether to send requests here: the database answers, is migrated, and the process is not stopping."""
-    return _report(
-        response,
-        database=await health.database_answers(),
-        migrations=await health.migrations_are_current(),
-        accepting=not health.draining,
-    )
+    return _report(response, **await health.checks(), accepting=not health.draining)
 
 
 def _report(response: Response, **checks: bool) -> HealthReport:

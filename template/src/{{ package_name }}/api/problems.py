@@ -74,9 +74,10 @@ def install_problem_handlers(app: FastAPI) -> None:
 def _describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description, with the problem documents that every route may answer with."""
     description = FastAPI.openapi(app)
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update({**problem.pop("$defs"), Problem.__name__: problem})
+    if Problem.__name__ not in schemas:
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update({**problem.pop("$defs"), Problem.__name__: problem})
     return description
 
 
@@ -94,13 +95,8 @@ def _allowed_methods(request: Request) -> list[str]:
     described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     matching = [path for path in described if compile_path(path)[0].match(request.scope["path"])]
     # Of `/orders/count` and `/orders/{order_id}`, which both match the first, the one that says more.
-    return sorted(
-        method.upper() for path in matching if path == min(matching, key=_variables) for method in described[path]
-    )
-
-
-def _variables(path: str) -> int:
-    return path.count("{")
+    closest = min(matching, key=lambda path: path.count("{"), default=None)
+    return sorted(method.upper() for method in described[closest]) if closest else []
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> ProblemResponse:

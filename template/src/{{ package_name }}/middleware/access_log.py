@@ -2,25 +2,17 @@
 
 from time import perf_counter
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from ..health import PREFIX
 from ..logs import get_logger
+from .base import HTTPMiddleware
 
 logger = get_logger("access")
 
-QUIET_PREFIX = "/health"
-"""Asked every few seconds by orchestrators: logged only when it fails, or at level DEBUG."""
 
-
-class AccessLogMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
+class AccessLogMiddleware(HTTPMiddleware):
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         status = 500
 
@@ -34,7 +26,8 @@ class AccessLogMiddleware:
             await self.app(scope, receive, send_and_note)
         finally:
             path = scope["path"]
-            quiet = path.startswith(QUIET_PREFIX) and status < 400
+            # The orchestrator's questions, unless the answer is worth a line.
+            quiet = path.startswith(PREFIX) and status < 400
             (logger.debug if quiet else logger.info)(
                 "request",
                 method=scope["method"],

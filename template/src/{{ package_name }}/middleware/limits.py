@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..api.problems import problem_response
+from ..health import PREFIX
+from .base import HTTPMiddleware
 
-HEALTH_PREFIX = "/health"
-"""Never refused: an overloaded process is not a dead one."""
 
-
-class BodyLimitMiddleware:
+class BodyLimitMiddleware(HTTPMiddleware):
     """Answers 413 to a body that is too large, by its declared length or as soon as it shows.
 
     Args:
@@ -21,19 +20,18 @@ class BodyLimitMiddleware:
     """
 
     def __init__(self, app: ASGIApp, max_size: int) -> None:
-        self.app = RequestBodyLimitMiddleware(app, max_body_size=max_size)
+        super().__init__(RequestBodyLimitMiddleware(app, max_body_size=max_size))
         self._max_size = max_size
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            declared = Headers(scope=scope).get("Content-Length", "")
-            if declared.isdecimal() and int(declared) > self._max_size:
-                await problem_response(Request(scope), 413)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("Content-Length", "")
+        if declared.isdecimal() and int(declared) > self._max_size:
+            await problem_response(Request(scope), 413)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
-class OverloadMiddleware:
+class OverloadMiddleware(HTTPMiddleware):
     """Answers 503 at once rather than late: to more requests than can be worked on, and to one that takes too long.
 
     Args:
@@ -42,13 +40,14 @@ class OverloadMiddleware:
     """
 
     def __init__(self, app: ASGIApp, max_requests: int, timeout: float) -> None:
-        self.app = app
+        super().__init__(app)
         self._max_requests = max_requests
         self._timeout = timeout
         self._working = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(HEALTH_PREFIX):
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # An overloaded process is not a dead one.
+        if scope["path"].startswith(PREFIX):
             await self.app(scope, receive, send)
             return
         if self._working >= self._max_requests:

@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from .base import HTTPMiddleware
 
 HEADER = "X-Request-ID"
 # What a client sends ends up in logs and headers.
@@ -21,15 +23,8 @@ class RequestContext:
     client: str | None
 
 
-class RequestContextMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
+class RequestContextMiddleware(HTTPMiddleware):
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = Headers(scope=scope).get(HEADER, "")
         if not ACCEPTABLE.fullmatch(request_id):
             request_id = uuid4().hex

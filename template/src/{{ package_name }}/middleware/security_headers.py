@@ -3,6 +3,8 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .base import HTTPMiddleware
+
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -11,7 +13,7 @@ HEADERS = {
 """TLS ends in front of the service, and so Strict-Transport-Security belongs there."""
 
 
-class SecurityHeadersMiddleware:
+class SecurityHeadersMiddleware(HTTPMiddleware):
     """Adds them where the application set none of its own.
 
     Args:
@@ -19,14 +21,10 @@ class SecurityHeadersMiddleware:
     """
 
     def __init__(self, app: ASGIApp, pages: tuple[str | None, ...] = ()) -> None:
-        self.app = app
+        super().__init__(app)
         self._pages = pages
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)

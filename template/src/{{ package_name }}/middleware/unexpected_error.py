@@ -1,23 +1,17 @@
 """Answers what no handler expected: logged once with its traceback, told to the client without detail."""
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..api.problems import problem_response
 from ..logs import get_logger
+from .base import HTTPMiddleware
 
 logger = get_logger(__name__)
 
 
-class UnexpectedErrorMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
+class UnexpectedErrorMiddleware(HTTPMiddleware):
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         response_started = False
 
         async def send_and_note(message: Message) -> None:

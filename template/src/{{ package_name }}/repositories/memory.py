@@ -31,7 +31,7 @@ class InMemoryRepository(Generic[ModelT]):
         return self._entities.get(entity_id)
 
     async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
-        entity = self._entities.get(entity_id)
+        entity = await self.find(entity_id)
         if entity is None:
             raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.")
         return entity
