@@ -23,7 +23,7 @@ from copier import run_copy
 from copier.errors import DirtyLocalWarning
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONS = {"database_backend": ("postgresql", "sqlite")}
+OPTIONS = {"database_backend": ("postgresql", "sqlite"), "auth": ("none", "jwt")}
 """The answers that decide about dependencies, among projects that pip-tools locks."""
 
 CONDITION = "{% if dependency_tool == 'pip-tools' %}"

@@ -18,8 +18,12 @@ LICENSES = ("Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause")
 PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 CORNERS: dict[str, Answers] = {
-    f"{database}-{'example' if example else 'bare'}": {**answers, "include_example": example}
-    for (database, answers), example in itertools.product(DATABASES.items(), (True, False))
+    f"{database}{'' if auth == 'none' else f'-{auth}'}-{'example' if example else 'bare'}": {
+        **answers,
+        "auth": auth,
+        "include_example": example,
+    }
+    for (database, answers), auth, example in itertools.product(DATABASES.items(), ("none", "jwt"), (True, False))
 }
 """What decides about the service's code."""
 

@@ -107,8 +107,8 @@ def test_every_question_explains_itself_and_has_a_default() -> None:
     }
     assert list(questions) == [
         *("project_name", "package_name", "description", "author_name", "author_email", "license"),
-        *("database_backend", "schema_namespace", "dependency_tool", "python_version", "ci_provider"),
-        *("kubernetes", "include_example"),
+        *("database_backend", "schema_namespace", "auth", "dependency_tool", "python_version"),
+        *("ci_provider", "kubernetes", "include_example"),
     ]
     for name, question in questions.items():
         assert question["help"].strip(), name

@@ -47,6 +47,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "log_config": None,  # create_app() configures the logs, uvicorn's among them
         "access_log": False,  # AccessLogMiddleware writes it
         "server_header": False,
+        "forwarded_allow_ips": settings.forwarded_allow_ips,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
     }
 
