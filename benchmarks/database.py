@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from conftest import load_postgres_server, make_environment  # noqa: E402
+from processes import free_port  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
 ROUNDS = 5
@@ -155,8 +155,7 @@ async def measure_health(port: int, *, load: bool) -> list[float]:
 
 @contextmanager
 def serving(service: Path, environment: Any, url: str, **variables: str) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         [environment.python, "-m", "my_service"],
         cwd=service,

@@ -15,7 +15,8 @@ from copier.errors import DirtyLocalWarning
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from engine import HARDENED, Engine, free_port  # noqa: E402
+from engine import HARDENED, Engine  # noqa: E402
+from processes import free_port  # noqa: E402
 
 RUNS = 5
 MEGABYTE = 1_000_000

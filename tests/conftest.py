@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.util
 import json
@@ -10,13 +11,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
+from uuid import uuid4
 
+import asyncpg
 import plumbum
 import pytest
 from filelock import FileLock
+from sqlalchemy import make_url
 
 ROOT = Path(__file__).resolve().parents[1]
 GIT_IDENTITY = {
@@ -164,6 +169,9 @@ class Environment:
         }
 
 
+EnvironmentOf = Callable[[Path], Environment]
+
+
 def make_environment(project: Path, shared: Path) -> Environment:
     """The environment for a render, made from its locks once for all renders that have the same."""
     requirements = project / "requirements-dev.txt"
@@ -179,7 +187,7 @@ def make_environment(project: Path, shared: Path) -> Environment:
 
 
 @pytest.fixture(scope="session")
-def environment(shared: Path) -> Callable[[Path], Environment]:
+def environment(shared: Path) -> EnvironmentOf:
     return lambda project: make_environment(project, shared)
 
 
@@ -208,13 +216,41 @@ def postgres(postgres_module: ModuleType) -> Iterator[str]:
         yield server.url
 
 
+@contextmanager
+def created_database(server: str) -> Iterator[str]:
+    """The URL of an empty database on the server, in the form that the server's has."""
+    name = f"test_{uuid4().hex}"
+    query(server, f"CREATE DATABASE {name}")
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        query(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def query(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement that is run beside the service."""
+
+    async def fetch() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        try:
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+def skip_outside_ci(reason: str) -> NoReturn:
+    """CI has all that the tests need: what is missing there is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def component(variable: str, program: str) -> str:
     """The program that a variable names, or else one on the path; in CI it must be there."""
     named = os.environ.get(variable) or (program if variable == program.upper() else None)
     found = named and shutil.which(named, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if not found:
-        message = f"{program} is missing: apt-get install {program}, or name one with {variable} (see .ci/run)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_outside_ci(f"{program} is missing: apt-get install {program}, or name one with {variable} (see .ci/run)")
     return found

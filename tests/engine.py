@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from processes import wait_until
 
 
 class Finished(NamedTuple):
@@ -154,10 +155,7 @@ class Compose:
                 status = self.engine.run("wait", container).splitlines()[-1]
                 assert status == "0", self.logs()
             else:
-                deadline = time.monotonic() + 60
-                while not self.engine.is_healthy(container):
-                    assert time.monotonic() < deadline, f"{service} is not healthy\n{self.logs()}"
-                    time.sleep(0.2)
+                wait_until(partial(self.engine.is_healthy, container), 60, f"{service} is not healthy")
 
     def containers(self, service: str) -> list[str]:
         replicas = self.services[service].get("deploy", {}).get("replicas", 1)
@@ -170,8 +168,3 @@ class Compose:
 
     def down(self, *options: str) -> None:
         self.run("down", *options)
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
@@ -18,8 +17,9 @@ import httpx2
 import pytest
 
 from answers import HOSTILE, Answers
-from conftest import Render, run
-from engine import HARDENED, Compose, Engine, free_port
+from conftest import Render, run, skip_outside_ci
+from engine import HARDENED, Compose, Engine
+from processes import free_port, is_served, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
 
@@ -36,10 +36,7 @@ IMAGES: dict[str, Answers] = {
 def engine() -> Engine:
     found = Engine.find()
     if found is None:
-        message = "no container engine: install Docker or Podman (see .ci/run)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_outside_ci("no container engine: install Docker or Podman (see .ci/run)")
     return found
 
 
@@ -117,16 +114,17 @@ def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
     url = f"http://127.0.0.1:{port}"
     try:
         with engine.running(tag, *options) as container:
-            wait_for(lambda: httpx2.get(f"{url}/health").status_code == 200)
+            wait_until(lambda: is_served(f"{url}/health"), seconds=60)
             assert engine.exec(container, "id", "-u") == "10001"
             assert "CapEff:\t0000000000000000" in engine.exec(container, "cat", "/proc/self/status")
             assert engine.try_run("exec", container, "touch", "/app/written").status != 0
             assert httpx2.get(f"{url}/health/ready").status_code == 503
-            assert not is_soon_healthy(engine, container, seconds=12 if engine.program == "docker" else 0)
+            with pytest.raises(TimeoutError):
+                wait_until(lambda: engine.is_healthy(container), seconds=12 if engine.program == "docker" else 0)
             engine.exec(container, "alembic", "upgrade", "head")
-            assert is_soon_healthy(engine, container, seconds=30)
+            wait_until(lambda: engine.is_healthy(container), seconds=30)
             started = time.monotonic()
-            with half_a_request(int(port)) as finish, ThreadPoolExecutor(1) as executor:
+            with half_a_request(port) as finish, ThreadPoolExecutor(1) as executor:
                 stopped = executor.submit(engine.run, "stop", "--time", "25", container)
                 time.sleep(1)
                 assert not stopped.done()
@@ -141,15 +139,6 @@ def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
         assert "Traceback" not in refused.output
     finally:
         engine.try_run("volume", "rm", "--force", volume)
-
-
-def is_soon_healthy(engine: Engine, container: str, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not engine.is_healthy(container):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
 
 
 @contextmanager
@@ -168,23 +157,11 @@ def half_a_request(port: int) -> Iterator[Callable[[], str]]:
         yield finish
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except httpx2.TransportError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @contextmanager
 def composed(engine: Engine, directory: Path, file: str) -> Iterator[tuple[Compose, str]]:
     """The file brought up, and the address it serves on."""
     port = free_port()
-    variables = {"PORT": port, "POSTGRES_PORT": free_port(), "PUBLISH": f"127.0.0.1:{port}"}
+    variables = {"PORT": str(port), "POSTGRES_PORT": str(free_port()), "PUBLISH": f"127.0.0.1:{port}"}
     compose = Compose(engine, directory, file, f"test{uuid4().hex[:8]}", **variables)
     try:
         compose.up()
@@ -225,7 +202,7 @@ def test_development_composed(engine: Engine, project: Render, backend: str) -> 
 
         health = directory / "src" / "my_service" / "api" / "health.py"
         health.write_text(health.read_text("utf-8").replace('"/health"', '"/alive"'), "utf-8")
-        wait_for(lambda: httpx2.get(f"{url}/alive").status_code == 200)
+        wait_until(lambda: is_served(f"{url}/alive"), seconds=60)
 
 
 def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
@@ -236,7 +213,7 @@ def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
     compose.up()
     item = f"{url}/api/v1/items/{created.json()['id']}"
     # The names of the new containers may take a moment to be known to all of them.
-    wait_for(lambda: httpx2.get(item, timeout=30).status_code == 200)
+    wait_until(lambda: is_served(item, timeout=30), seconds=60)
     assert httpx2.get(item, timeout=30).json()["name"] == "kept"
 
 
@@ -290,7 +267,7 @@ def assert_no_request_is_lost(engine: Engine, compose: Compose, url: str) -> Non
             assert engine.inspect(replica)["State"]["ExitCode"] == 0
             time.sleep(1)
             engine.run("start", replica)
-            wait_for(lambda: engine.is_healthy(replica))
+            wait_until(lambda: engine.is_healthy(replica), seconds=60)
             time.sleep(3)
         finally:
             done.set()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +22,9 @@ import httpx2
 import pytest
 
 from answers import CORNERS
-from conftest import Environment, Render, component, run_unchecked
+from conftest import Environment, EnvironmentOf, Render, component, query, run_unchecked
+from processes import Service, free_port, serving, wait_until
 from proxy import Proxy
-from test_service import query, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -77,7 +77,7 @@ def service(project: Render) -> Path:
 
 
 @pytest.fixture
-def python(service: Path, environment: Callable[[Path], Environment]) -> Environment:
+def python(service: Path, environment: EnvironmentOf) -> Environment:
     return environment(service)
 
 
@@ -88,71 +88,31 @@ def server(postgres_module: ModuleType) -> Iterator[Any]:
         yield server
 
 
-class Service:
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process = process
-        self.url = url
-        self.client = httpx2.Client(base_url=url, timeout=30)
-
-    def get(self, path: str) -> httpx2.Response:
-        return self.client.get(path)
-
-    def health(self) -> tuple[int, int, int]:
-        """The three answers; each must come in time and say nothing of the database's whereabouts."""
-        statuses = []
-        for path in ("/health", "/health/db", "/health/ready"):
-            started = time.perf_counter()
-            response = self.get(path)
-            elapsed = time.perf_counter() - started
-            assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms"
-            assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
-            statuses.append(response.status_code)
-        return statuses[0], statuses[1], statuses[2]
-
-
 SLACK = 0.15
 """Seconds that a shared machine may be busy with something else."""
 
 WELL, DOWN = (200, 200, 200), (200, 503, 503)
 
 
-@contextmanager
-def serving(service: Path, python: Environment, url: str, **variables: str) -> Iterator[Service]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    log = (service / "log").open("w")
-    process = subprocess.Popen(
-        [python.python, "-m", "my_service"],
-        cwd=service,
-        env={**os.environ, **python.variables(service, PORT=str(port), DATABASE_URL=url, **variables)},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running = Service(process, f"http://127.0.0.1:{port}")
-    try:
-        wait_for(f"{running.url}/health", process)
-        yield running
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
-        running.client.close()
+def health(running: Service) -> tuple[int, int, int]:
+    """The three answers; each must come in time and say nothing of the database's whereabouts."""
+    statuses = []
+    for path in ("/health", "/health/db", "/health/ready"):
+        started = time.perf_counter()
+        response = running.get(path)
+        elapsed = time.perf_counter() - started
+        assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms"
+        assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
+        statuses.append(response.status_code)
+    return statuses[0], statuses[1], statuses[2]
 
 
 def migrate(service: Path, python: Environment, url: str, **variables: str) -> None:
     python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url, **variables)
 
 
-def through(proxy: Proxy, server: Any) -> str:
-    return str(server.url).replace(f":{server.port}/", f":{proxy.port}/")
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def through(port: int, server: Any) -> str:
+    return str(server.url).replace(f":{server.port}/", f":{port}/")
 
 
 def test_health_tells_that_the_server_is_stopped_and_that_it_is_back(
@@ -160,27 +120,27 @@ def test_health_tells_that_the_server_is_stopped_and_that_it_is_back(
 ) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url) as running:
-        assert running.health() == WELL
+        assert health(running) == WELL
         server.stop()
         for _ in range(3):
-            assert running.health() == DOWN
+            assert health(running) == DOWN
         server.start()
-        eventually(lambda: running.health() == WELL)
+        wait_until(lambda: health(running) == WELL)
 
 
 def test_health_tells_that_the_server_is_silent_under_load_too(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
-    with Proxy(server.port) as proxy, serving(service, python, through(proxy, server)) as running:
+    with Proxy(server.port) as proxy, serving(service, python, through(proxy.port, server)) as running:
         assert running.get("/api/v1/items").status_code == 200
-        assert running.health() == WELL
+        assert health(running) == WELL
         proxy.silence()
         with ThreadPoolExecutor(4) as executor:
             for _ in range(4):
                 executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=1)
             for _ in range(5):
-                assert running.health() == DOWN
+                assert health(running) == DOWN
         proxy.speak()
-        eventually(lambda: running.health() == WELL)
+        wait_until(lambda: health(running) == WELL)
 
 
 def test_health_tells_that_the_server_has_no_connection_left(service: Path, python: Environment, server: Any) -> None:
@@ -196,15 +156,15 @@ def test_health_tells_that_the_server_has_no_connection_left(service: Path, pyth
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'My Service'"
             )
             connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
-            return await asyncio.to_thread(running.health)
+            return await asyncio.to_thread(health, running)
         finally:
             for connection in connections:
                 await connection.close()
 
     with serving(service, python, server.url) as running:
-        assert running.health() == WELL
+        assert health(running) == WELL
         assert asyncio.run(take_all_and_ask(running)) == DOWN
-        eventually(lambda: running.health() == WELL)
+        wait_until(lambda: health(running) == WELL)
 
 
 def test_health_tells_that_the_server_only_follows_another(service: Path, python: Environment, server: Any) -> None:
@@ -213,7 +173,7 @@ def test_health_tells_that_the_server_only_follows_another(service: Path, python
     (server.directory / "data" / "standby.signal").touch()
     server.start()
     with serving(service, python, server.url) as running:
-        assert running.health() == DOWN
+        assert health(running) == DOWN
 
 
 def test_health_is_well_and_soon_while_the_pool_is_exhausted(service: Path, python: Environment, server: Any) -> None:
@@ -221,9 +181,9 @@ def test_health_is_well_and_soon_while_the_pool_is_exhausted(service: Path, pyth
     pool = {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0", "DATABASE_POOL_TIMEOUT": "0.5"}
     with serving(service, python, server.url, **pool) as running, ThreadPoolExecutor(32) as executor:
         busy = [executor.submit(httpx2.get, f"{running.url}/api/v1/sleep/2", timeout=30) for _ in range(2)]
-        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 2)
+        wait_until(lambda: running.get("/api/v1/pool").json()["in_use"] == 2)
         refused = [executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=30) for _ in range(20)]
-        assert running.health() == WELL
+        assert health(running) == WELL
         answers = [future.result() for future in refused]
         assert {(answer.status_code, "retry-after" in answer.headers) for answer in answers} == {(503, True)}
         assert [future.result().status_code for future in busy] == [200, 200]
@@ -240,7 +200,7 @@ def test_the_pool_heals_after_the_server_restarted_under_traffic(
         server.start()
         assert running.get("/api/v1/items").status_code == 200
         in_flight = executor.submit(httpx2.get, f"{running.url}/api/v1/sleep/20", timeout=30)
-        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
+        wait_until(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
         server.stop()
         server.start()
         answers = list(executor.map(lambda _: httpx2.get(f"{running.url}/api/v1/items").status_code, range(32)))
@@ -252,34 +212,33 @@ def test_what_failed_or_was_given_up_leaves_neither_rows_nor_connections(
     service: Path, python: Environment, server: Any
 ) -> None:
     migrate(service, python, server.url)
-    url = server.url.replace("+asyncpg", "")
     with serving(service, python, server.url) as running:
         assert running.client.post("/api/v1/write-and-fail").status_code == 500
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.get(f"{running.url}/api/v1/sleep/1", timeout=0.3)
-        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 0)
-        assert query(url, "SELECT name FROM orders.item") == []
+        wait_until(lambda: running.get("/api/v1/pool").json()["in_use"] == 0)
+        assert query(server.url, "SELECT name FROM orders.item") == []
         idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-        assert query(url, idle) == [(0,)]
+        assert query(server.url, idle) == [(0,)]
 
 
 def test_a_stop_lets_requests_in_flight_finish(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url, SHUTDOWN_DELAY="0.5") as running, ThreadPoolExecutor(1) as executor:
         late = executor.submit(httpx2.post, f"{running.url}/api/v1/write-and-sleep", timeout=30)
-        eventually(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
+        wait_until(lambda: running.get("/api/v1/pool").json()["in_use"] == 1)
         running.process.send_signal(signal.SIGTERM)
-        eventually(lambda: running.get("/health/ready").status_code == 503, seconds=0.4)
+        wait_until(lambda: running.get("/health/ready").status_code == 503, seconds=0.4)
         assert late.result().status_code == 200
         assert running.process.wait(10) == 0
-        assert query(server.url.replace("+asyncpg", ""), "SELECT name FROM orders.item") == [("late",)]
+        assert query(server.url, "SELECT name FROM orders.item") == [("late",)]
 
 
 def test_readiness_fails_while_migrations_are_behind(service: Path, python: Environment, server: Any) -> None:
     with serving(service, python, server.url) as running:
-        assert running.health() == (200, 200, 503)
+        assert health(running) == (200, 200, 503)
         migrate(service, python, server.url)
-        assert running.health() == WELL
+        assert health(running) == WELL
 
 
 def test_a_blocked_migration_gives_up_before_traffic_queues(service: Path, python: Environment, server: Any) -> None:
@@ -322,14 +281,13 @@ def test_processes_that_migrate_at_once_apply_each_migration_once(
     revision.write_text(revision.read_text().replace("    pass\n", SLOW_MIGRATION, 1))
     with ThreadPoolExecutor(8) as executor:
         list(executor.map(lambda _: migrate(service, python, server.url), range(8)))
-    assert query(server.url.replace("+asyncpg", ""), "SELECT id FROM orders.once") == [(1,)]
+    assert query(server.url, "SELECT id FROM orders.once") == [(1,)]
 
 
 @pytest.mark.parametrize("search_path", ["public", "orders, public"])
 def test_a_role_with_rights_on_its_own_schema_alone_can_migrate_and_run(
     service: Path, python: Environment, server: Any, search_path: str
 ) -> None:
-    administrator = server.url.replace("+asyncpg", "")
     for statement in (
         "CREATE ROLE limited LOGIN",
         "REVOKE CREATE, TEMPORARY ON DATABASE postgres FROM PUBLIC",
@@ -337,15 +295,15 @@ def test_a_role_with_rights_on_its_own_schema_alone_can_migrate_and_run(
         "CREATE SCHEMA orders AUTHORIZATION limited",
         f"ALTER ROLE limited SET search_path = {search_path}",
     ):
-        query(administrator, statement)
+        query(server.url, statement)
     url = server.url.replace("postgres@", "limited@")
     migrate(service, python, url)
     python.run(service, "alembic", "check", DATABASE_URL=url)
     with serving(service, python, url) as running:
         assert running.client.post("/api/v1/items", json={"name": "Teapot"}).status_code == 201
-        assert running.health() == WELL
+        assert health(running) == WELL
     python.run(service, "alembic", "downgrade", "base", DATABASE_URL=url)
-    assert query(administrator, "SELECT nspname FROM pg_namespace WHERE nspname = 'orders'") == [("orders",)]
+    assert query(server.url, "SELECT nspname FROM pg_namespace WHERE nspname = 'orders'") == [("orders",)]
 
 
 def test_a_database_that_was_production_is_never_reset(service: Path, python: Environment, server: Any) -> None:
@@ -368,8 +326,7 @@ def listens(port: int) -> bool:
 @contextmanager
 def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iterator[int]:
     """A real PgBouncer in transaction mode, with fewer connections to the server than clients will want."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
+    port = free_port()
     directory.mkdir()
     (directory / "users").write_text('"postgres" ""\n')
     (directory / "pgbouncer.ini").write_text(
@@ -385,7 +342,7 @@ def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iter
                 parent.chmod(0o755)
     process = subprocess.Popen([program, "-q", str(directory / "pgbouncer.ini")], **as_nobody)
     try:
-        eventually(lambda: listens(port))
+        wait_until(lambda: listens(port))
         yield port
     finally:
         process.terminate()
@@ -406,7 +363,7 @@ def test_pgbouncer_needs_one_setting(
     # Without the setting the service asks for time-outs at connect, which PgBouncer refuses unless told to ignore them.
     ignored = "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout"
     with pgbouncer(program, server, tmp_path / "pgbouncer", ignored) as port:
-        url = server.url.replace(f":{server.port}/", f":{port}/")
+        url = through(port, server)
         variables = {"DATABASE_PGBOUNCER": str(setting), "DATABASE_MIGRATION_URL": server.url}
         with (
             serving(service, python, url, **variables) as one,
@@ -425,8 +382,8 @@ def test_pgbouncer_needs_one_setting(
             statuses = list(executor.map(work, enumerate(addresses)))
             assert (statuses == [200] * 200) is setting
             if setting:
-                assert one.health() == other.health() == WELL
-                stored = query(server.url.replace("+asyncpg", ""), "SELECT count(*) FROM orders.item")
+                assert health(one) == health(other) == WELL
+                stored = query(server.url, "SELECT count(*) FROM orders.item")
                 assert stored == [(200,)]
 
 
@@ -443,7 +400,7 @@ CHANGED_PARENT = """
 
 
 def test_changing_a_column_on_sqlite_keeps_what_refers_to_its_table(
-    project: Render, environment: Callable[[Path], Environment]
+    project: Render, environment: EnvironmentOf
 ) -> None:
     service = project(**CORNERS["sqlite-bare"])
     python = environment(service)

@@ -6,16 +6,14 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
-import httpx2
 import pytest
 import yaml
 
 from conftest import git_init, run, run_unchecked
-from test_service import wait_for
+from processes import started
 
 pytestmark = pytest.mark.slow
 
@@ -57,26 +55,13 @@ def test_from_a_clone_to_a_green_first_push(
 
 
 def assert_dev_serves(service: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    process = subprocess.Popen(
-        ["make", "dev"],
-        cwd=service,
-        env={**os.environ, "PORT": str(port)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(f"{url}/health", process, seconds=300)
+    with started("make", "dev", cwd=service, seconds=300) as running:
         for path in ("/health", "/health/db", "/health/ready", "/docs"):
-            assert httpx2.get(url + path).status_code == 200
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=30)[0]
-    assert url in output
+            assert running.get(path).status_code == 200
+        os.killpg(running.process.pid, signal.SIGINT)
+        running.process.wait(30)
+        output = running.output()
+    assert running.url in output
     assert "Traceback" not in output
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import keyword
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from conftest import ROOT, Environment, Render, run, run_unchecked
+from conftest import ROOT, EnvironmentOf, Render, run, run_unchecked
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -127,7 +126,7 @@ def test_nothing_runs_or_is_loaded_when_a_project_is_made() -> None:
     assert not configuration.keys() & {"_tasks", "_jinja_extensions"}
 
 
-def test_reserved_names_are_those_of_every_python(environment: Callable[[Path], Environment], render: Render) -> None:
+def test_reserved_names_are_those_of_every_python(environment: EnvironmentOf, render: Render) -> None:
     reserved = set(text().split())
     assert set(OUTPUT.read_text("utf-8").split()) >= {name for name in sys.stdlib_module_names if name[0] != "_"}
     assert reserved >= {name for name in keyword.kwlist if name.islower()}

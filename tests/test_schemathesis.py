@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import Environment, Render, run_unchecked
-from test_faults import serving
-from test_updates import created_database
+from conftest import Environment, EnvironmentOf, Render, created_database, run_unchecked
+from processes import serving
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +22,7 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429"]
 
 @pytest.mark.parametrize("backend", ["postgresql", "sqlite"])
 def test_thousands_of_requests_find_nothing(
-    project: Render, environment: Callable[[Path], Environment], postgres: str, tmp_path: Path, backend: str
+    project: Render, environment: EnvironmentOf, postgres: str, tmp_path: Path, backend: str
 ) -> None:
     directory = project()
     python = environment(directory)
@@ -36,9 +34,7 @@ def test_thousands_of_requests_find_nothing(
     assert int(cases[1]) > 1000
 
 
-def test_a_handler_that_raises_is_found(
-    project: Render, environment: Callable[[Path], Environment], tmp_path: Path
-) -> None:
+def test_a_handler_that_raises_is_found(project: Render, environment: EnvironmentOf, tmp_path: Path) -> None:
     directory = project()
     service = directory / "src" / "my_service" / "services" / "item.py"
     text = service.read_text("utf-8")

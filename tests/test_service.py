@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import socket
-import subprocess
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import asyncpg
-import httpx2
 import pytest
 
 from answers import CORNERS, HOSTILE, LONGEST, Answers
-from conftest import Environment, Render
-
-EnvironmentOf = Callable[[Path], Environment]
+from conftest import EnvironmentOf, Render, created_database, query
+from processes import serving
 
 ESSENTIAL = {("namespaced-example", "postgresql"), ("plain-bare", "postgresql"), ("sqlite-example", "sqlite")}
 """What `make test` runs; CI runs all."""
@@ -58,22 +46,8 @@ def test_names_do_not_break_it(project: Render, environment: EnvironmentOf, post
 @pytest.fixture
 def database(postgres: str) -> Iterator[str]:
     """The URL of an empty database, in the form that hosting providers use."""
-    server = postgres.replace("+asyncpg", "")
-    name = f"test_{uuid.uuid4().hex}"
-    query(server, f"CREATE DATABASE {name}")
-    yield f"{server.rpartition('/')[0]}/{name}"
-    query(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def query(url: str, sql: str) -> list[Any]:
-    async def fetch() -> list[Any]:
-        connection = await asyncpg.connect(url.partition("?")[0])
-        try:
-            return [tuple(row) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
+    with created_database(postgres.replace("+asyncpg", "").partition("?")[0]) as url:
+        yield url
 
 
 TABLES = """
@@ -145,58 +119,24 @@ def test_a_new_model_becomes_a_migration_that_its_suite_proves(
         python.run(service, "pytest", "-q", "tests/test_migrations.py", TEST_DATABASE_URL=url)
 
 
-@contextmanager
-def serving(service: Path, python: Environment, **variables: str) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    process = subprocess.Popen(
-        [python.python, "-m", "my_service"],
-        cwd=service,
-        env={**os.environ, **python.variables(service, PORT=str(port), **variables)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(f"{url}/health", process)
-        yield url
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            httpx2.get(url).raise_for_status()
-        except httpx2.TransportError:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.1)
-        else:
-            return
-
-
 @pytest.mark.parametrize("corner", CORNERS)
 def test_it_serves(project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str) -> None:
     service = project(**CORNERS[corner])
     python = environment(service)
     url = database if CORNERS[corner]["database_backend"] == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
-    with serving(service, python, DATABASE_URL=url) as address:
-        migrated = httpx2.get(f"{address}/health/ready")
+    with serving(service, python, url) as running:
+        migrated = running.get("/health/ready")
         # A service without a migration is ready at once.
         assert migrated.status_code == (503 if CORNERS[corner]["include_example"] else 200)
-        assert httpx2.get(f"{address}/health/db").status_code == 200
+        assert running.get("/health/db").status_code == 200
         python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
         for path in ("/health", "/health/db", "/health/ready", "/docs"):
-            assert httpx2.get(address + path).status_code == 200
-        description = httpx2.get(f"{address}/openapi.json").json()
+            assert running.get(path).status_code == 200
+        description = running.get("/openapi.json").json()
         assert description["info"]["title"] == "My Service"
         if CORNERS[corner]["include_example"]:
-            created = httpx2.post(f"{address}/api/v1/items", json={"name": "Teapot"})
+            created = running.client.post("/api/v1/items", json={"name": "Teapot"})
             assert created.status_code == 201
-            assert httpx2.get(created.headers["Location"]).json() == created.json()
+            assert running.get(created.headers["Location"]).json() == created.json()
+        running.process.terminate()
+        assert running.process.wait(10) == 0

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Environment, Render, run_unchecked
-from test_service import EnvironmentOf
+from conftest import Environment, EnvironmentOf, Render, run_unchecked
+from processes import wait_until
 
 FILES = ("requirements-dev.txt", "requirements.txt")
 ESCAPE = "\x1b["
@@ -341,11 +341,8 @@ def test_a_killed_compile_changes_nothing(tiny: Project, tmp_path: Path) -> None
 
 def wait_for_end(pid: int) -> None:
     """Wait for a process that may be left as a zombie, without a command line."""
-    deadline = time.monotonic() + 10
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        while Path(f"/proc/{pid}/cmdline").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not Path(f"/proc/{pid}/cmdline").read_text())
 
 
 @pytest.mark.parametrize(("number", "everyone"), [(signal.SIGINT, True), (signal.SIGTERM, False)])

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import pytest
 import yaml
 from copier import run_copy, run_update
 from copier.errors import DirtyLocalWarning, UnsafeTemplateError
-from sqlalchemy import make_url
 
 from answers import Answers, covering
-from conftest import ROOT, Environment, Render, git_init, releases, run, run_unchecked
+from conftest import (
+    ROOT,
+    Environment,
+    EnvironmentOf,
+    Render,
+    created_database,
+    git_init,
+    query,
+    releases,
+    run,
+    run_unchecked,
+)
 
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
 """The owner's once they are there."""
@@ -189,7 +195,7 @@ def rename_a_test(project: Path) -> None:
 @pytest.mark.parametrize("version", releases())
 def test_what_the_owner_changed_is_kept_and_works(
     old: Callable[..., Path],
-    environment: Callable[[Path], Environment],
+    environment: EnvironmentOf,
     told: Callable[..., None],
     version: str,
     name: str,
@@ -223,7 +229,7 @@ def test_what_the_owner_changed_is_kept_and_works(
 def test_a_deleted_example_stays_away(
     old: Callable[..., Path],
     render: Render,
-    environment: Callable[[Path], Environment],
+    environment: EnvironmentOf,
     told: Callable[..., None],
     version: str,
 ) -> None:
@@ -447,7 +453,7 @@ PARENT = "    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey(Order.id
 @pytest.mark.parametrize("change", SCHEMAS)
 def test_the_tables_move_with_their_schema(
     project: Render,
-    environment: Callable[[Path], Environment],
+    environment: EnvironmentOf,
     postgres: str,
     told: Callable[..., None],
     change: str,
@@ -483,9 +489,9 @@ def test_the_tables_move_with_their_schema(
             assert expected in moved.stdout
         for arguments in (["current", "--check-heads"], ["upgrade", "head"], ["check"]):
             python.run(directory, "alembic", *arguments, **variables)
-        assert scalar(url, f'SELECT count(*) FROM "{schema or "public"}".item') == 2
+        assert query(url, f'SELECT count(*) FROM "{schema or "public"}".item') == [(2,)]
         schemas = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'orders'"
-        assert scalar(url, schemas) == 0
+        assert query(url, schemas) == [(0,)]
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
     python.run(directory, "ruff", "check")
     python.run(directory, "ruff", "format", "--check")
@@ -493,9 +499,7 @@ def test_the_tables_move_with_their_schema(
 
 
 @pytest.mark.slow
-def test_the_schema_mover_says_what_is_wrong(
-    project: Render, environment: Callable[[Path], Environment], postgres: str
-) -> None:
+def test_the_schema_mover_says_what_is_wrong(project: Render, environment: EnvironmentOf, postgres: str) -> None:
     directory = project(schema_namespace="orders")
     python = environment(directory)
     with created_database(postgres) as url:
@@ -503,8 +507,8 @@ def test_the_schema_mover_says_what_is_wrong(
         move = (python.python, "scripts/move_schema.py", "database")
         mistyped = run_unchecked(*move, "oders", cwd=directory, **variables)
         assert (mistyped.returncode, "is FORMER right?" in mistyped.stderr) == (1, True)
-        scalar(url, "CREATE SCHEMA former")
-        scalar(url, "CREATE TABLE former.item ()")
+        query(url, "CREATE SCHEMA former")
+        query(url, "CREATE TABLE former.item ()")
         python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
         taken = run_unchecked(*move, "former", cwd=directory, **variables)
         assert (taken.returncode, "orders has item already" in taken.stderr) == (1, True)
@@ -513,7 +517,7 @@ def test_the_schema_mover_says_what_is_wrong(
 @pytest.mark.slow
 @pytest.mark.parametrize("example", [True, False])
 def test_a_database_outlives_the_example(
-    project: Render, environment: Callable[[Path], Environment], postgres: str, told: Callable[..., None], example: bool
+    project: Render, environment: EnvironmentOf, postgres: str, told: Callable[..., None], example: bool
 ) -> None:
     """That is taken away, or added, where the owner has migrations already."""
     directory = project(include_example=example)
@@ -549,7 +553,7 @@ def resolve(path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
-    project: Render, environment: Callable[[Path], Environment], postgres: str, told: Callable[..., None]
+    project: Render, environment: EnvironmentOf, postgres: str, told: Callable[..., None]
 ) -> None:
     directory = project(database_backend="sqlite")
     python = environment(directory)
@@ -567,31 +571,9 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
         run(python.python, "scripts/move_schema.py", "files", "public", cwd=directory, **python.variables(directory))
         python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
         run(python.python, "scripts/copy_data.py", sqlite, url, cwd=directory, **python.variables(directory))
-        assert scalar(url, "SELECT count(*) FROM orders.item") == 2
+        assert query(url, "SELECT count(*) FROM orders.item") == [(2,)]
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
     told("present", "SQLite to PostgreSQL", "data kept, suite green")
-
-
-@contextmanager
-def created_database(server: str) -> Iterator[str]:
-    """The URL of an empty database on the server."""
-    name = f"update_{uuid4().hex[:8]}"
-    scalar(server, f"CREATE DATABASE {name}")
-    try:
-        yield str(make_url(server).set(database=name).render_as_string(hide_password=False))
-    finally:
-        scalar(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def scalar(url: str, statement: str) -> Any:
-    async def run_it() -> Any:
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-        try:
-            return await connection.fetchval(statement)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run_it())
 
 
 # ------------------------------------------------------------------------------- before one updates
