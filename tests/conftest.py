@@ -77,8 +77,14 @@ def run_unchecked(*command: str | Path, cwd: Path, **environment: str) -> subpro
 
 
 def git_init(project: Path) -> None:
-    for arguments in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
-        run("git", *arguments, cwd=project)
+    run("git", "init", "--quiet", cwd=project)
+    commit_all(project, "Start")
+
+
+def commit_all(project: Path, message: str, *options: str) -> None:
+    """The new files included, which `git commit --all` leaves out."""
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", *options, "--message", message, cwd=project)
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +118,7 @@ def template(shared: Path) -> Path:
                 if (ROOT / path).exists():
                     (clone / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(ROOT / path, clone / path)
-            run("git", "add", "--all", cwd=clone)
-            run("git", "commit", "--quiet", "--allow-empty", "--message", "The working tree", cwd=clone)
+            commit_all(clone, "The working tree", "--allow-empty")
             run("git", "tag", "v999.0.0", cwd=clone)
     return clone
 
@@ -159,7 +164,11 @@ class Environment:
 
     def run(self, project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`python -m` something inside of a project."""
-        return run(self.python, "-m", *arguments, cwd=project, **self.variables(project, **environment))
+        return self.script(project, "-m", *arguments, **environment)
+
+    def script(self, project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One of the project's scripts, inside of it."""
+        return run(self.python, *arguments, cwd=project, **self.variables(project, **environment))
 
     def variables(self, project: Path, **environment: str) -> dict[str, str]:
         return {

@@ -17,7 +17,7 @@ import yaml
 from copier import run_copy, run_update
 from packaging.markers import Marker
 
-from conftest import Environment, Render, git_init, run, run_unchecked
+from conftest import Environment, Render, commit_all, git_init, run, run_unchecked
 
 UV = Path(sys.executable).with_name("uv")
 BACKENDS = ("postgresql", "sqlite")
@@ -244,8 +244,7 @@ def older(releases: Path, tmp_path: Path) -> Render:
 
 def update(project: Path, **answers: Any) -> None:
     """Update it; nothing is left to be solved by hand."""
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--allow-empty", "--message", "Mine", cwd=project)
+    commit_all(project, "Mine", "--allow-empty")
     run_update(project, data=answers, defaults=True, overwrite=True)
     assert "older:" not in (project / "Makefile").read_text()
     assert list(project.rglob("*.rej")) == []

@@ -22,6 +22,7 @@ from conftest import (
     Environment,
     EnvironmentOf,
     Render,
+    commit_all,
     created_database,
     git_init,
     query,
@@ -54,8 +55,7 @@ def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
 
 def update(project: Path, **changes: Any) -> dict[str, str]:
     """Commit, update to the newest version, and return the conflicts by file."""
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--allow-empty", "--message", "Changes", cwd=project)
+    commit_all(project, "Changes", "--allow-empty")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DirtyLocalWarning)
         run_update(str(project), data=changes, defaults=True, overwrite=True, quiet=True)
@@ -181,8 +181,7 @@ def change_what_surrounds_the_code(project: Path) -> None:
 
 def refresh_locks(project: Path, python: Environment) -> None:
     """As the message after an update says."""
-    command = (python.python, "scripts/update_requirements.py", "--no-upgrade")
-    run(*command, cwd=project, **python.variables(project))
+    python.script(project, "scripts/update_requirements.py", "--no-upgrade")
 
 
 def rename_a_test(project: Path) -> None:
@@ -207,8 +206,7 @@ def test_what_the_owner_changed_is_kept_and_works(
     add_a_setting(project)
     change_what_surrounds_the_code(project)
     rename_a_test(project)
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--message", "What owners change", cwd=project)
+    commit_all(project, "What owners change")
     edited = run("git", "diff", "--unified=0", "HEAD~1", cwd=project).stdout
     lines = {line[1:] for line in edited.splitlines() if re.match(r"\+[^+]", line) and line.strip("+ ")}
 
@@ -474,18 +472,15 @@ def test_the_tables_move_with_their_schema(
         append(directory, "src/my_service/models/line.py", PARENT)
         python.run(directory, "alembic", "revision", "--autogenerate", "-m", "add parent", **variables)
         python.run(directory, "alembic", "upgrade", "head", **variables)
-        run(python.python, "scripts/init_db.py", "--seed", cwd=directory, **python.variables(directory, **variables))
-        run("git", "add", "--all", cwd=directory)
-        run("git", "commit", "--quiet", "--message", "Orders and their lines", cwd=directory)
+        python.script(directory, "scripts/init_db.py", "--seed", **variables)
+        commit_all(directory, "Orders and their lines")
 
         assert update(directory, schema_namespace=schema) == {}
-        move = (python.python, "scripts/move_schema.py")
+        move = "scripts/move_schema.py"
         for _ in range(2):
-            run(*move, "files", former or "public", cwd=directory, **python.variables(directory))
+            python.script(directory, move, "files", former or "public")
         for expected in ("moved alembic_version, item, line, order", "nothing of the service"):
-            moved = run(
-                *move, "database", former or "public", cwd=directory, **python.variables(directory, **variables)
-            )
+            moved = python.script(directory, move, "database", former or "public", **variables)
             assert expected in moved.stdout
         for arguments in (["current", "--check-heads"], ["upgrade", "head"], ["check"]):
             python.run(directory, "alembic", *arguments, **variables)
@@ -559,18 +554,15 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
     python = environment(directory)
     add_a_model_and_its_migration(directory, python)
     sqlite = f"sqlite:///{directory}/service.db"
-    run(
-        python.python, "scripts/init_db.py", "--seed", cwd=directory, **python.variables(directory, DATABASE_URL=sqlite)
-    )
-    run("git", "add", "--all", cwd=directory)
-    run("git", "commit", "--quiet", "--message", "Orders", cwd=directory)
+    python.script(directory, "scripts/init_db.py", "--seed", DATABASE_URL=sqlite)
+    commit_all(directory, "Orders")
     assert update(directory, database_backend="postgresql", schema_namespace="orders") == {}
     refresh_locks(directory, python)
     python = environment(directory)
     with created_database(postgres) as url:
-        run(python.python, "scripts/move_schema.py", "files", "public", cwd=directory, **python.variables(directory))
+        python.script(directory, "scripts/move_schema.py", "files", "public")
         python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
-        run(python.python, "scripts/copy_data.py", sqlite, url, cwd=directory, **python.variables(directory))
+        python.script(directory, "scripts/copy_data.py", sqlite, url)
         assert query(url, "SELECT count(*) FROM orders.item") == [(2,)]
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
     told("present", "SQLite to PostgreSQL", "data kept, suite green")
@@ -584,8 +576,7 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
 def test_what_an_update_would_change_is_shown(old: Callable[..., Path], tool: str) -> None:
     project = old(list(releases())[-1], dependency_tool=tool)
     update(project)  # to the release that has the target
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--message", "Update", cwd=project)
+    commit_all(project, "Update")
     assert "diff --git" not in run("make", "update-check", cwd=project).stdout
     answers = (project / ".copier-answers.yml").read_text("utf-8")
     older = re.sub(r"_commit: .*", f"_commit: v{list(releases())[-1]}", answers)
