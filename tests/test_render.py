@@ -21,6 +21,7 @@ TRACES = {
     "plain": re.compile(r"schema_namespace(?!: '')|[Ss]chema namespace|CreateSchema"),
     "namespaced": re.compile(r"include_object"),
     "bare": re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
+    "without users": re.compile(r"argon2|pyjwt|\bjwt\b|UserSession|/auth\b|create_user|REFRESH_TOKEN", re.IGNORECASE),
     "pip-tools": re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),
     "uv": re.compile(r"pip-tools|pip-compile|piptools|requirements-dev|flit-core>=4\",$"),
     "github": re.compile(r"gitlab", re.IGNORECASE),
@@ -83,14 +84,9 @@ def parse(path: Path, text: str) -> None:
 @pytest.mark.parametrize(("name", "answers"), matrix().items(), ids=matrix())
 def test_every_combination_is_clean(render: Render, name: str, answers: Answers) -> None:
     project = render(**answers)
-    database, example = name.split("-")[:2]
-    assert (
-        check(
-            project,
-            [database, answers["dependency_tool"], answers["ci_provider"], *([example] if example == "bare" else [])],
-        )
-        == []
-    )
+    options = [name.partition("-")[0], answers["dependency_tool"], answers["ci_provider"]]
+    options += ["bare"] * (not answers["include_example"]) + ["without users"] * (answers["auth"] == "none")
+    assert check(project, options) == []
     lint(project)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Environment, EnvironmentOf, Render, created_database, run_unchecked
-from processes import serving
+from processes import Service, serving
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +20,12 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429"]
 """
 
 
+@pytest.mark.parametrize("auth", ["none", "jwt"])
 @pytest.mark.parametrize("backend", ["postgresql", "sqlite"])
 def test_thousands_of_requests_find_nothing(
-    project: Render, environment: EnvironmentOf, postgres: str, tmp_path: Path, backend: str
+    project: Render, environment: EnvironmentOf, postgres: str, tmp_path: Path, backend: str, auth: str
 ) -> None:
-    directory = project()
+    directory = project(auth=auth)
     python = environment(directory)
     with created_database(postgres) as url:
         passed, output = examine(directory, python, url if backend == "postgresql" else f"sqlite:///{tmp_path}/a.db")
@@ -48,11 +49,23 @@ def test_a_handler_that_raises_is_found(project: Render, environment: Environmen
     assert "Server error" in output
 
 
+def sign_in(service: Service) -> str | None:
+    """An access token, where the service has users."""
+    ada = {"email": "ada@example.com", "password": "correct horse battery"}
+    if service.client.post("/api/v1/auth/register", json=ada).status_code == 404:
+        return None
+    token: str = service.client.post("/api/v1/auth/token", json=ada).json()["access_token"]
+    return token
+
+
 def examine(project: Path, python: Environment, database: str) -> tuple[bool, str]:
     python.run(project, "alembic", "upgrade", "head", DATABASE_URL=database)
     (project / "schemathesis.toml").write_text(CONFIGURATION)
-    with serving(project, python, database) as service:
-        options = ("--checks=all", "--max-examples=150", "--seed=1", "--continue-on-failure", "--no-color")
+    with serving(project, python, database, LOGIN_ATTEMPTS_PER_MINUTE="100000") as service:
+        options = ["--checks=all", "--max-examples=150", "--seed=1", "--continue-on-failure", "--no-color"]
+        if token := sign_in(service):
+            # Who signs out would be refused from then on.
+            options += ["--header", f"Authorization: Bearer {token}", "--exclude-path-regex", "/auth/logout$"]
         tool = Path(sys.executable).with_name("schemathesis")
         finished = run_unchecked(tool, "run", f"{service.url}/openapi.json", *options, cwd=project)
     return finished.returncode == 0, finished.stdout

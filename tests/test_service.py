@@ -56,9 +56,16 @@ TABLES = """
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' ORDER BY 1"
 
 
-@pytest.mark.parametrize(("corner", "home"), [("namespaced-example", "orders"), ("plain-example", "public")])
+@pytest.mark.parametrize(
+    ("corner", "home", "tables"),
+    [
+        ("namespaced-example", "orders", {"item"}),
+        ("plain-example", "public", {"item"}),
+        ("namespaced-jwt-example", "orders", {"item", "users", "user_session"}),
+    ],
+)
 def test_its_tables_are_in_its_schema_alone(
-    project: Render, environment: EnvironmentOf, database: str, corner: str, home: str
+    project: Render, environment: EnvironmentOf, database: str, corner: str, home: str, tables: set[str]
 ) -> None:
     service = project(**CORNERS[corner])
     query(database, "CREATE SCHEMA others")
@@ -68,7 +75,7 @@ def test_its_tables_are_in_its_schema_alone(
     alembic = environment(service)
     url = f"{database}?sslmode=disable"
     alembic.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
-    assert set(query(database, TABLES)) - set(before[1]) == {(home, "alembic_version"), (home, "item")}
+    assert set(query(database, TABLES)) - set(before[1]) == {(home, name) for name in {"alembic_version", *tables}}
     alembic.run(service, "alembic", "check", DATABASE_URL=url)
     alembic.run(service, "alembic", "downgrade", "base", DATABASE_URL=url)
     assert (query(database, SCHEMAS), query(database, TABLES)) == before
@@ -121,20 +128,28 @@ def test_a_new_model_becomes_a_migration_that_its_suite_proves(
 
 @pytest.mark.parametrize("corner", CORNERS)
 def test_it_serves(project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str) -> None:
-    service = project(**CORNERS[corner])
+    answers = CORNERS[corner]
+    service = project(**answers)
     python = environment(service)
-    url = database if CORNERS[corner]["database_backend"] == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
+    url = database if answers["database_backend"] == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
     with serving(service, python, url) as running:
         migrated = running.get("/health/ready")
         # A service without a migration is ready at once.
-        assert migrated.status_code == (503 if CORNERS[corner]["include_example"] else 200)
+        assert migrated.status_code == (503 if answers["include_example"] or answers["auth"] == "jwt" else 200)
         assert running.get("/health/db").status_code == 200
         python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
         for path in ("/health", "/health/db", "/health/ready", "/docs"):
             assert running.get(path).status_code == 200
         description = running.get("/openapi.json").json()
         assert description["info"]["title"] == "My Service"
-        if CORNERS[corner]["include_example"]:
+        if answers["auth"] == "jwt":
+            ada = {"email": "ada@example.com", "password": "correct horse battery"}
+            assert running.client.post("/api/v1/items", json={"name": "Teapot"}).status_code in (401, 404)
+            assert running.client.post("/api/v1/auth/register", json=ada).status_code == 201
+            tokens = running.client.post("/api/v1/auth/token", json=ada).json()
+            running.client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+            assert running.get("/api/v1/auth/me").json()["email"] == "ada@example.com"
+        if answers["include_example"]:
             created = running.client.post("/api/v1/items", json={"name": "Teapot"})
             assert created.status_code == 201
             assert running.get(created.headers["Location"]).json() == created.json()

@@ -342,7 +342,10 @@ def test_the_hook_leaves_what_the_owner_decided(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------ changed answers
 
-MIGRATION_OF_EXAMPLE = "alembic/versions/20260101_0000_create_item.py"
+MIGRATIONS = (
+    "alembic/versions/20260101_0000_create_item.py",
+    "alembic/versions/20260101_0001_create_users.py",
+)
 CHANGES: dict[str, tuple[Answers, Answers]] = {
     "another CI": ({}, {"ci_provider": "gitlab"}),
     "no CI": ({}, {"ci_provider": "none"}),
@@ -352,6 +355,8 @@ CHANGES: dict[str, tuple[Answers, Answers]] = {
     "no Kubernetes": ({"kubernetes": True}, {"kubernetes": False}),
     "no example": ({}, {"include_example": False}),
     "the example": ({"include_example": False}, {"include_example": True}),
+    "users": ({}, {"auth": "jwt"}),
+    "no users": ({"auth": "jwt"}, {"auth": "none"}),
     "PostgreSQL": ({"database_backend": "sqlite"}, {"database_backend": "postgresql"}),
     "SQLite": ({}, {"database_backend": "sqlite"}),
     "another Python and licence": ({}, {"python_version": "3.14", "license": "MIT"}),
@@ -369,10 +374,10 @@ def test_an_answer_can_be_changed(render: Render, project: Render, told: Callabl
     fresh = contents(render(**{key: value for key, value in answers.items() if not key.startswith("_")}))
     fresh["README.md"] += "\n## On call\n\nSee the wiki.\n"
     found = contents(directory)
-    # Databases have it, the owner's build on it: it comes with a new project alone.
-    migration = found.pop(MIGRATION_OF_EXAMPLE, None)
-    assert migration == contents(render(**before)).get(MIGRATION_OF_EXAMPLE)
-    fresh.pop(MIGRATION_OF_EXAMPLE, None)
+    # Databases have them, the owner's build on them: they come with a new project alone.
+    for migration in MIGRATIONS:
+        assert found.pop(migration, None) == contents(render(**before)).get(migration)
+        fresh.pop(migration, None)
     assert found == fresh
     if answers["dependency_tool"] == "pip-tools":
         assert {path.name for path in directory.iterdir()} >= LOCKS
@@ -510,26 +515,32 @@ def test_the_schema_mover_says_what_is_wrong(project: Render, environment: Envir
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", [True, False])
-def test_a_database_outlives_the_example(
-    project: Render, environment: EnvironmentOf, postgres: str, told: Callable[..., None], example: bool
+@pytest.mark.parametrize("change", ["no example", "the example", "users", "no users"])
+def test_a_database_outlives_tables_of_the_template(
+    project: Render,
+    render: Render,
+    environment: EnvironmentOf,
+    postgres: str,
+    told: Callable[..., None],
+    change: str,
 ) -> None:
-    """That is taken away, or added, where the owner has migrations already."""
-    directory = project(include_example=example)
-    python = environment(directory)
+    """That are taken away, or added, where the owner has migrations already."""
+    before, after = CHANGES[change]
+    directory = project(**before)
+    # The locks are the owner's to make anew: this environment is one of both.
+    python = environment(render(auth="jwt"))
     with created_database(postgres) as url:
         add_a_model_and_its_migration(directory, python)
         python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
-        conflicts = update(directory, include_example=not example)
+        conflicts = update(directory, **after)
         assert conflicts.keys() <= {"src/my_service/models/__init__.py"}  # where the model was added
         for name in conflicts:
             resolve(directory / name)
-        message = "drop item" if example else "create item"
-        python.run(directory, "alembic", "revision", "--autogenerate", "-m", message, DATABASE_URL=url)
+        python.run(directory, "alembic", "revision", "--autogenerate", "-m", change, DATABASE_URL=url)
         for arguments in (["upgrade", "head"], ["check"]):
             python.run(directory, "alembic", *arguments, DATABASE_URL=url)
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
-    told("present", f"example {'off' if example else 'on'}", "data kept, suite green")
+    told("present", change, "data kept, suite green")
 
 
 def resolve(path: Path) -> None:

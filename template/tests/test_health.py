@@ -38,11 +38,22 @@ async def test_a_dead_database_is_told_without_detail(client: AsyncClient, path:
     assert (await client.get("/health")).status_code == 200
 
 
-async def test_simultaneous_probes_share_one_query(app: FastAPI) -> None:
+@pytest.fixture
+def queries(app: FastAPI) -> list[str]:
+    """The statements that health checks send."""
     queries: list[str] = []
     engine = app.state.database.probe_engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *arguments: queries.append(arguments[2]))
+    return queries
+
+
+async def test_simultaneous_probes_share_one_query(app: FastAPI, queries: list[str]) -> None:
     assert all(await asyncio.gather(*(app.state.health.database_answers() for _ in range(20))))
+    assert len(queries) == len(set(queries))
+
+
+async def test_readiness_asks_once(client: AsyncClient, queries: list[str]) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
     assert len(queries) == len(set(queries))
 
 

@@ -48,9 +48,9 @@ def test_the_service_serves_until_it_is_told_to_stop(serve: list[str]) -> None:
 
 
 def test_readiness_fails_before_the_server_stops_accepting(serve: list[str]) -> None:
-    with serving(serve, SHUTDOWN_DELAY="1") as (process, url):
+    with serving(serve, SHUTDOWN_DELAY="3") as (process, url):
         process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 3
         while httpx2.get(f"{url}/health/ready").status_code == 200:
             assert time.monotonic() < deadline
         assert httpx2.get(f"{url}/health").status_code == 200

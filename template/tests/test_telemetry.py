@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -20,7 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from test_server import free_port, serving
+from test_server import assert_refused, free_port, serving
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
@@ -186,6 +187,28 @@ def test_without_a_collector_nothing_is_imported(traced: list[str]) -> None:
         assert [line for line in stop(process) if "trace_id" in line] == []
 
 
+def test_prometheus_may_scrape(traced: list[str]) -> None:
+    port = free_port()
+    with serving(traced, METRICS_PORT=str(port), LOG_FORMAT="json") as (process, url):
+        assert httpx2.get(f"{url}/traced").status_code == 200
+        assert httpx2.get(f"{url}/metrics").status_code == 404
+        page = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+        stop(process)
+    for sample in (
+        'http_route="/traced"',
+        'db_client_connection_count{db_client_connection_pool_name="main",db_client_connection_state="idle"',
+        'health_check{check="database"',
+        'service_version="0.1.0"',
+    ):
+        assert sample in page
+
+
+def test_a_port_that_cannot_be_scraped_is_said_in_a_line(serve: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        variables = {"PORT": str(free_port()), "METRICS_PORT": str(taken.getsockname()[1])}
+        assert_refused(serve, variables, "METRICS_PORT")
+
+
 def test_a_collector_that_is_away_holds_nothing_up(traced: list[str]) -> None:
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
@@ -197,5 +220,5 @@ def test_a_collector_that_is_away_holds_nothing_up(traced: list[str]) -> None:
         assert httpx2.get(f"{url}/traced").status_code == 200
         stopped = time.monotonic()
         lines = stop(process)
-        assert time.monotonic() - stopped < 5
+        assert time.monotonic() - stopped < 9
     assert "opentelemetry.exporter.otlp.proto.http.trace_exporter" in {line["logger"] for line in lines}

@@ -21,9 +21,6 @@ logger = get_logger(__name__)
 PREFIX = "/health"
 """Where the endpoints are: asked every few seconds, they are neither logged nor traced nor refused."""
 
-DEADLINE = 0.08
-"""Seconds for the database's answer: the endpoints promise theirs within 100 ms."""
-
 
 class Health:
     """The checks of one process.
@@ -31,6 +28,9 @@ class Health:
     Args:
         revisions: the migrations that come with this code.
     """
+
+    deadline = 0.08
+    """Seconds for the database's answer: the endpoints promise theirs within 100 ms."""
 
     def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
@@ -59,13 +59,13 @@ class Health:
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._query_revisions())
         probe = self._probe
-        await asyncio.wait({probe}, timeout=DEADLINE)
+        await asyncio.wait({probe}, timeout=self.deadline)
         if probe.done():
             return None if probe.cancelled() else probe.result()
         probe.cancel()
         if self._probe is probe:
             self._probe = None
-            logger.warning("health_database_silent", seconds=DEADLINE)
+            logger.warning("health_database_silent", seconds=self.deadline)
         return None
 
     async def _query_revisions(self) -> frozenset[str] | None:

@@ -83,7 +83,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = database
         app.state.health = Health(database, read_revisions())
         app.state.cache = TTLCache(ttl=settings.cache_ttl)
-        with telemetry.observing(database, app.state.health):
+        with telemetry.observing(database, app.state.health, settings):
             logger.info("started", environment=settings.environment, version=__version__)
             yield
     finally:

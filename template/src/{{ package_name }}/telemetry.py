@@ -1,7 +1,8 @@
 """Traces, metrics and logs for an OpenTelemetry collector, where the standard `OTEL_*` variables name one.
 
-FastAPI traces and measures the requests and sends what there is; here are the database, the health and the log lines.
-Without those variables nothing of OpenTelemetry's SDK is even imported.
+FastAPI traces and measures the requests and sends what there is; here are the database, the health and the log lines,
+and the port that Prometheus scrapes, where `METRICS_PORT` is one. Without any of those variables nothing of
+OpenTelemetry's SDK is even imported.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from sqlalchemy import event
 
 from . import __version__
+from .errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,7 @@ def enabled() -> bool:
 
 def configuration(settings: Settings, exclude: str) -> TelemetryConfig:
     """What FastAPI is to observe: all but the paths below `exclude`."""
-    if enabled():
+    if enabled() or settings.metrics_port:
         # The SDK reads its resource here; what comes later in the list wins, and so does OTEL_SERVICE_NAME.
         attributes = {
             "service.name": SCOPE.replace("_", "-"),
@@ -80,12 +82,49 @@ def log_processors() -> list[Processor]:
 
 
 @contextmanager
-def observing(database: Database, health: Health) -> Iterator[None]:
-    """Trace the statements of requests; measure the pool and the health, which is then asked as often as exported."""
-    if not enabled():
+def observing(database: Database, health: Health, settings: Settings) -> Iterator[None]:
+    """Trace the statements of requests; measure the pool and the health, which is then asked as often as exported.
+
+    Raises:
+        OperatorError: another process listens on `METRICS_PORT`.
+    """
+    with ExitStack() as stack:
+        if settings.metrics_port:
+            stack.enter_context(_serving_metrics(settings.host, settings.metrics_port))
+        if enabled():
+            _trace_statements(database.engine.sync_engine)
+        if enabled() or settings.metrics_port:
+            stack.enter_context(_measuring(database, health))
         yield
-        return
-    _trace_statements(database.engine.sync_engine)
+
+
+@contextmanager
+def _serving_metrics(host: str, port: int) -> Iterator[None]:
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    from opentelemetry.sdk.metrics import MeterProvider
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, host)
+    except OSError as error:
+        raise OperatorError(f"Cannot serve metrics on {host}:{port} ({error.strerror}): set METRICS_PORT.") from error
+    provider = metrics.get_meter_provider()
+    if not isinstance(provider, MeterProvider):  # which it is where they are sent to a collector, too
+        provider = MeterProvider()
+        metrics.set_meter_provider(provider)
+    reader = PrometheusMetricReader()
+    provider.add_metric_reader(reader)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        provider.remove_metric_reader(reader)
+
+
+@contextmanager
+def _measuring(database: Database, health: Health) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     measuring = True
 
