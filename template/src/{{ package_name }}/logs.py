@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -87,9 +88,14 @@ def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> Even
     return event
 
 
+@cache
+def _is_secret(name: str) -> bool:
+    return any(secret in name.lower() for secret in SECRET_NAMES)
+
+
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
-        if any(secret in name.lower() for secret in SECRET_NAMES):
+        if _is_secret(name):
             event[name] = REDACTED
         elif isinstance(value, str) and "://" in value:
             event[name] = CREDENTIALS.sub(r"\1:***@", value)

@@ -1,19 +1,31 @@
 """Where the migrations are, for the service and its scripts."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import column, table
 
 from . import PROJECT_ROOT
 from .models import Base
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alembic.config import Config
+
+VERSIONS = PROJECT_ROOT / "alembic" / "versions"
 
 VERSION_TABLE = table("alembic_version", column("version_num"), schema=Base.metadata.schema)
 """Where Alembic keeps which migrations were applied."""
 
 
 def alembic_config() -> Config:
+    # Imported by those who migrate: a process that serves would keep several megabytes for nothing.
+    from alembic.config import Config
+
     return Config(PROJECT_ROOT / "alembic.ini")
 
 
@@ -38,7 +50,22 @@ class Revisions:
         return applied >= self.latest or not applied <= self.known
 
 
-def read_revisions() -> Revisions:
-    scripts = ScriptDirectory.from_config(alembic_config())
-    known = frozenset(script.revision for script in scripts.walk_revisions())
-    return Revisions(latest=frozenset(scripts.get_heads()), known=known)
+def read_revisions(versions: Path = VERSIONS) -> Revisions:
+    """The revisions that the files of the migrations name: what Alembic would say, without Alembic."""
+    migrations = [_read_constants(path) for path in versions.glob("*.py")]
+    known = frozenset(migration["revision"] for migration in migrations)
+    followed: set[str] = set()
+    for migration in migrations:
+        parents = migration["down_revision"] or ()
+        followed.update((parents,) if isinstance(parents, str) else parents)
+    return Revisions(latest=known - followed, known=known)
+
+
+def _read_constants(path: Path) -> dict[str, Any]:
+    return {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Constant | ast.Tuple | ast.List)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }

@@ -1,4 +1,7 @@
-"""What routes may ask for."""
+"""What routes may ask for.
+
+All are `async`, whether they wait or not: what is not costs each request the way to a thread and back.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
@@ -14,24 +17,24 @@ from ..middleware import RequestContext
 from ..utils.cache import TTLCache
 
 
-def get_app_settings(request: Request) -> Settings:
+async def get_app_settings(request: Request) -> Settings:
     """The settings that this application was made with."""
     return cast("Settings", request.app.state.settings)
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
-def get_health(request: Request) -> Health:
+async def get_health(request: Request) -> Health:
     return cast("Health", request.app.state.health)
 
 
-def get_cache(request: Request) -> TTLCache:
+async def get_cache(request: Request) -> TTLCache:
     return cast("TTLCache", request.app.state.cache)
 
 
-def get_current_context(request: Request) -> RequestContext:
+async def get_current_context(request: Request) -> RequestContext:
     """Which request this is."""
     return cast("RequestContext", request.state.context)
 
@@ -46,7 +49,7 @@ async def get_db_session(database: Annotated[Database, Depends(get_database)]) -
         yield session
 
 
-def get_bearer_token(
+async def get_bearer_token(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
 ) -> str:
     """The token that the client sent, not yet verified: what it proves is for the service to decide."""
