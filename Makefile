@@ -1,15 +1,20 @@
 .DEFAULT_GOAL := help
-.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench-database bench-first-suite bench-image bench-overload names clean
+.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCH_INSTALLED := .venv/.bench-installed
 
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+$(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
 help: ## Show this list
@@ -47,10 +52,14 @@ format: $(INSTALLED) ## Mend what lint finds, where it can be mended
 
 lock: $(INSTALLED) ## Refresh all locked dependencies, this repository's and the template's
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-bench.in --output-file requirements-bench.txt
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py
 
 lock-check: $(INSTALLED) ## Check that the template's locks are what its dependencies resolve to
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py --check
+
+bench: $(INSTALLED) $(BENCH_INSTALLED) ## Measure the service beside its peer and the limits: make bench [args=--quick]
+	@$(BIN)/python benchmarks/bench.py $(args)
 
 bench-database: $(INSTALLED) ## Measure what the database costs the service
 	@$(BIN)/python benchmarks/database.py

@@ -1,0 +1,121 @@
+"""How the costs grow with clients, with rows, and with routes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from harness import Route, load
+from report import Table
+from subjects import Subject, database_url, fill, sql
+
+CLIENTS, ROWS, ROUTES = "clients", "rows", "routes"
+
+OURS_MORE = """
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from ..schemas.item import ItemRead
+from .items import ServiceDep
+
+router = APIRouter(prefix="/more")
+"""
+OURS_ROUTE = """
+
+@router.get("/{number}/{{item_id}}", response_model=ItemRead)
+async def read_{number}(item_id: UUID, service: ServiceDep) -> object:
+    return await service.get(item_id)
+"""
+PEER_MORE = """
+from peer_service.db.dao.dummy_dao import DummyDAO
+from peer_service.web.api.dummy.schema import DummyModelDTO
+from fastapi import Depends
+"""
+PEER_ROUTE = """
+
+@api_router.get("/more/{number}/{{name}}", response_model=list[DummyModelDTO])
+async def read_{number}(name: str, dummy_dao: DummyDAO = Depends()) -> object:
+    return await dummy_dao.filter(name)
+"""
+
+
+def measure_clients(
+    subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float, counts: tuple[int, ...]
+) -> None:
+    """The list page asked for by more and more clients: answers per second, and milliseconds of the 99th percentile."""
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+        for subject in subjects.values():
+            fill(subject, 1000)
+        for _ in range(rounds):
+            for count in counts:
+                for name, subject in subjects.items():
+                    result = load(servers[name], subject.routes["list page"], count, seconds=seconds)
+                    table.row(CLIENTS, f"{count} clients, rate", "1/s", "more").add(name, result.rate)
+                    table.row(CLIENTS, f"{count} clients, p99", "ms").add(name, result.percentile(0.99))
+
+
+def measure_rows(
+    subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float, counts: tuple[int, ...]
+) -> None:
+    """Milliseconds of the first page and of one in the middle, asked for by one client."""
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+        for count in counts:
+            for subject in subjects.values():
+                fill(subject, count)
+            pages = {
+                "first": {name: subject.routes["list page"] for name, subject in subjects.items()},
+                "middle": {name: middle_page(subject, count) for name, subject in subjects.items()},
+            }
+            for _ in range(rounds):
+                for page, routes in pages.items():
+                    for name, route in routes.items():
+                        result = load(servers[name], route, 1, seconds=seconds)
+                        table.row(ROWS, f"{count:,} rows, {page} page, p50", "ms").add(name, result.percentile(0.5))
+
+
+def middle_page(subject: Subject, rows: int) -> Route:
+    """The page after half of the rows, as the subject itself would link to it."""
+    path = subject.routes["list page"].path
+    if subject.name == "peer":
+        return Route("GET", f"{path}&offset={rows // 2}")
+    query = f"SELECT id::text FROM my_service.item ORDER BY id LIMIT 1 OFFSET {rows // 2}"
+    middle = sql(database_url(subject), query)
+    if subject.name == "ours":
+        middle = urlsafe_b64encode(json.dumps(["id", middle, middle]).encode()).decode().rstrip("=")
+    return Route("GET", f"{path}&after={middle}")
+
+
+def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, counts: tuple[int, ...]) -> None:
+    """CPU seconds to the first healthy answer, and memory, with more routes of the subject's own kind."""
+    enlarged = {count: [enlarge(subject, count) for subject in subjects.values()] for count in counts}
+    for _ in range(rounds):
+        for count, variants in enlarged.items():
+            for variant in variants:
+                with variant.serving() as server:
+                    table.row(ROUTES, f"{count} more routes, CPU", "s").add(variant.name, server.start.cpu)
+                    table.row(ROUTES, f"{count} more routes, PSS", "MB").add(variant.name, server.memory().pss)
+
+
+def enlarge(subject: Subject, routes: int) -> Subject:
+    """A copy of a subject that has so many routes more."""
+    if subject.name == "bare":
+        return replace(subject, variables={**subject.variables, "MORE_ROUTES": str(routes)})
+    project = subject.cwd.with_name(f"{subject.cwd.name}-{routes}-routes")
+    shutil.copytree(subject.cwd, project, ignore=shutil.ignore_patterns(".venv", ".git"), dirs_exist_ok=True)
+    if subject.name == "peer":
+        with (project / "peer_service" / "web" / "api" / "router.py").open("a", encoding="utf-8") as file:
+            file.write(PEER_MORE + "".join(PEER_ROUTE.format(number=number) for number in range(routes)))
+        return replace(subject, cwd=project)
+    api = project / "src" / "my_service" / "api"
+    (api / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))
+    with (api / "__init__.py").open("a", encoding="utf-8") as file:
+        file.write("\nfrom . import more\n\nrouters.append(more.router)\n")
+    return replace(subject, cwd=project, variables={**subject.variables, "PYTHONPATH": str(Path(project, "src"))})

@@ -1,0 +1,339 @@
+"""What is measured: the service as it is rendered, its peer, and what neither can be better than."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import which
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from copier import run_copy
+
+from harness import BenchmarkError, Cost, Route, Server, free_port, run, serving
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from conftest import load_postgres_server  # noqa: E402
+
+LIMITS = Path(__file__).with_name("limits")
+PYTHON_VERSION = "3.13"
+"""That of the images which both templates render."""
+
+PEER = "fastapi_template==6.1.2"
+PEER_OPTIONS = (
+    *("--name", "peer_service", "--api-type", "rest", "--db", "postgresql", "--orm", "sqlalchemy", "--ci", "none"),
+    *("--migrations", "--dummy", "--routers", "--gunicorn", "--quiet", "--force"),
+)
+PAGE = 50
+"""Rows of a list page, wherever one is asked for."""
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Bench",
+    "GIT_AUTHOR_EMAIL": "bench@example.com",
+    "GIT_COMMITTER_NAME": "Bench",
+    "GIT_COMMITTER_EMAIL": "bench@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "COPIER_SETTINGS_PATH": str(ROOT / "tests" / "copier-settings.yml"),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A service that can be started.
+
+    Args:
+        port_variable: the environment variable that says where it listens.
+        routes: what it can be asked, by the names that all subjects have in common.
+    """
+
+    name: str
+    command: tuple[str | Path, ...]
+    cwd: Path
+    variables: Mapping[str, str]
+    port_variable: str
+    routes: Mapping[str, Route]
+    workers_variable: str = ""
+
+    @contextmanager
+    def serving(self, **variables: str) -> Iterator[Server]:
+        """Serve on a free port, with more settings than its own."""
+        port = free_port()
+        settings = {**self.variables, self.port_variable: str(port), **variables}
+        with serving(self.command, self.cwd, port, self.routes["health"].path, settings) as server:
+            yield server
+
+
+class Workshop:
+    """A directory to render and install in, and the Python of everything that is measured."""
+
+    def __init__(self, directory: Path, python: Path) -> None:
+        self.directory = directory
+        self.python = python
+        self.uv = Path(sys.executable).with_name("uv")
+        self.commit = _git(ROOT, "stash", "create") or _git(ROOT, "rev-parse", "HEAD")
+        self.template = self._clone()
+
+    def _clone(self) -> Path:
+        """This repository as it is, what git does not track left out: so Copier has nothing to commit."""
+        clone = self.directory / "template"
+        _git(self.directory, "clone", "--quiet", "--shared", ROOT, clone)
+        _git(clone, "checkout", "--quiet", "--detach", self.commit)
+        for line in (ROOT / "releases.txt").read_text("utf-8").splitlines():
+            if not line.startswith("#"):
+                version, commit = line.split()
+                _git(clone, "tag", "--force", f"v{version}", commit)
+        return clone
+
+    def render(self, name: str = "service", *, version: str = "HEAD", **answers: Any) -> Path:
+        project = self.directory / name
+        run_copy(str(self.template), project, data=answers, vcs_ref=version, defaults=True, quiet=True, overwrite=True)
+        return project
+
+    def install(self, name: str, *requirements: str | Path) -> Path:
+        """A new environment with these in it, compiled; its Python is returned."""
+        directory = self.directory / name
+        run([self.uv, "venv", "--quiet", "--python", self.python, directory], self.directory)
+        python = directory / "bin" / "python"
+        install: list[str | Path] = [self.uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        run(install + list(requirements), self.directory)
+        return python
+
+    def ours(self, url: str, name: str = "service") -> Subject:
+        """The default render, from its locks, on a database that is migrated here."""
+        project = self.render(name)
+        locked = ("--no-deps", "--require-hashes", "-r", project / "requirements.txt")
+        python = self.install(f"{name}-environment", *locked)
+        subject = Subject(
+            name="ours",
+            command=(python, "-m", "my_service"),
+            cwd=project,
+            variables={
+                "PYTHONPATH": str(project / "src"),
+                "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+                "ENVIRONMENT": "production",
+                "SECRET_KEY": uuid4().hex + uuid4().hex,
+                "DATABASE_URL": url,
+                "LOG_FORMAT": "json",
+            },
+            port_variable="PORT",
+            routes={
+                "health": Route("GET", "/health"),
+                "read by id": Route("GET", f"/api/v1/items/{READ}"),
+                "list page": Route("GET", f"/api/v1/items?limit={PAGE}"),
+                "create": Route("POST", "/api/v1/items", _new_row, 201),
+            },
+        )
+        run([python, "-m", "compileall", "-q", "src"], project)
+        run([python, "-m", "alembic", "upgrade", "head"], project, **subject.variables)
+        return subject
+
+    def peer(self, url: str) -> Subject:
+        """What the peer's generator makes, with what its own `uv sync` installs, as its `python -m` serves it."""
+        project = self.generate_peer()
+        install: list[str | Path] = [
+            self.uv,
+            "sync",
+            "--quiet",
+            "--no-dev",
+            "--compile-bytecode",
+            "--python",
+            self.python,
+        ]
+        run(install, project, UV_PYTHON_DOWNLOADS="never")
+        python = project / ".venv" / "bin" / "python"
+        subject = Subject(
+            name="peer",
+            command=(python, "-m", "peer_service"),
+            cwd=project,
+            variables=peer_settings(url) | {"PEER_SERVICE_RELOAD": "False"},
+            port_variable="PEER_SERVICE_PORT",
+            routes={
+                "health": Route("GET", "/api/health"),
+                "list page": Route("GET", f"/api/dummy/?limit={PAGE}"),
+                "create": Route("PUT", "/api/dummy/", _new_row),
+            },
+            workers_variable="PEER_SERVICE_WORKERS_COUNT",
+        )
+        run([python, "-m", "compileall", "-q", "peer_service"], project)
+        run([python, "-m", "alembic", "upgrade", "head"], project, **subject.variables)
+        return subject
+
+    def generate_peer(self) -> Path:
+        """Render the peer; what its hook installs and checks after that is left out."""
+        self.render_peer()
+        return self.directory / "peer" / "peer_service"
+
+    def render_peer(self) -> Cost:
+        """The cost of its generator alone: the `uv` that its hook calls fails at once, which it is prepared for."""
+        generator = self.directory / "peer-generator" / "bin" / "fastapi_template"
+        if not generator.exists():
+            self.install("peer-generator", PEER)
+        stub = self.directory / "stub"
+        if not stub.exists():
+            stub.mkdir()
+            (stub / "uv").write_text("#!/bin/sh\nexit 1\n")
+            (stub / "uv").chmod(0o755)
+        (self.directory / "peer").mkdir(exist_ok=True)
+        path = f"{stub}{os.pathsep}{generator.parent}{os.pathsep}{os.environ['PATH']}"
+        return run([generator, *PEER_OPTIONS], self.directory / "peer", **IDENTITY, PATH=path)
+
+    def bare(self, ours: Subject, url: str) -> Subject:
+        """Starlette and asyncpg with nothing between, on the same libraries, for the same answers."""
+        return replace(
+            ours, name="bare", command=(ours.command[0], LIMITS / "bare.py"), variables={"DATABASE_URL": url}
+        )
+
+    def floor(self, ours: Subject) -> Subject:
+        """The service's own direct dependencies, imported, and one route."""
+        return replace(ours, name="floor", command=(ours.command[0], LIMITS / "floor.py"))
+
+
+READ = "00000000-0000-7000-8000-000000000001"
+"""The id of the row that is read."""
+
+
+def _new_row() -> bytes:
+    return b'{"name":"%s"}' % uuid4().hex.encode()
+
+
+def plain(url: str) -> str:
+    """A URL as asyncpg itself takes it."""
+    return url.replace("+asyncpg", "")
+
+
+def peer_settings(url: str) -> dict[str, str]:
+    """A database as the peer's variables name it."""
+    address, _, database = url.rpartition("/")
+    host, _, port = address.rpartition("@")[2].rpartition(":")
+    parts = {"HOST": host, "PORT": port, "USER": "postgres", "PASS": "", "BASE": database}
+    return {f"PEER_SERVICE_DB_{name}": value for name, value in parts.items()}
+
+
+def database_url(subject: Subject) -> str:
+    """Where its database is."""
+    peer = "postgresql://postgres@{PEER_SERVICE_DB_HOST}:{PEER_SERVICE_DB_PORT}/{PEER_SERVICE_DB_BASE}"
+    return peer.format(**subject.variables) if subject.name == "peer" else subject.variables["DATABASE_URL"]
+
+
+def sql(url: str, *statements: str) -> Any:
+    """Run statements one by one, each its own transaction; the last one's first value is returned."""
+
+    async def work() -> Any:
+        connection = await asyncpg.connect(plain(url))
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return await connection.fetchval(statements[-1])
+        finally:
+            await connection.close()
+
+    return asyncio.run(work())
+
+
+@contextmanager
+def postgres(workshop: Workshop) -> Iterator[Any]:
+    """The server that renders test on, started for this run; what it has is its `url` and `port`."""
+    with load_postgres_server(workshop.render("server")).PostgresServer() as server:
+        yield server
+
+
+def create_database(server: Any, name: str) -> str:
+    """A new database's URL."""
+    sql(server.url, f"CREATE DATABASE {name}", "SELECT 1")
+    return str(server.url).rpartition("/")[0] + f"/{name}"
+
+
+@contextmanager
+def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
+    """All of them, each with a database of its own on one server."""
+    with postgres(workshop) as server:
+        ours = workshop.ours(create_database(server, "ours"))
+        bare = workshop.bare(ours, create_database(server, "bare"))
+        run([ours.command[0], "-m", "alembic", "upgrade", "head"], ours.cwd, **{**ours.variables, **bare.variables})
+        peer = workshop.peer(create_database(server, "peer"))
+        yield {subject.name: subject for subject in (ours, peer, bare, workshop.floor(ours))}
+
+
+def fill(subject: Subject, rows: int) -> None:
+    """Make its table have so many rows, that which is read among them."""
+    if subject.name == "peer":
+        table, columns, values, first = "dummy_model", "name", "md5(n::text)", "'first'"
+    else:
+        table, columns = "my_service.item", "id, name"
+        values, first = "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'"
+    sql(
+        database_url(subject),
+        f"TRUNCATE {table}",
+        f"INSERT INTO {table} ({columns}) VALUES ({first})",
+        f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(2, {rows}) AS n",
+        f"VACUUM ANALYZE {table}",
+        "SELECT 1",
+    )
+
+
+@contextmanager
+def workshop(python: Path | None = None, directory: Path | None = None) -> Iterator[Workshop]:
+    """A place to work in, removed at the end."""
+    with ExitStack() as stack:
+        place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        place.mkdir(parents=True, exist_ok=True)
+        if any(place.iterdir()):
+            raise BenchmarkError(f"{place} is not empty: name another directory.")
+        yield Workshop(place, python or find_python())
+
+
+def find_python() -> Path:
+    """A Python of the version that the images have.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    name = f"python{PYTHON_VERSION}"
+    find: list[str | Path] = [
+        Path(sys.executable).with_name("uv"),
+        "python",
+        "find",
+        "--no-python-downloads",
+        PYTHON_VERSION,
+    ]
+    found = subprocess.run(find, capture_output=True, text=True, check=False).stdout.strip()
+    installed = sorted(Path.home().glob(f".pyenv/versions/{PYTHON_VERSION}.*/bin/{name}"), reverse=True)
+    candidates = [found, which(name) or "", *map(str, installed)]
+    for candidate in filter(None, candidates):
+        # A shim may be there of a version that is not.
+        if subprocess.run([candidate, "-c", "pass"], capture_output=True, check=False).returncode == 0:
+            return Path(candidate)
+    raise BenchmarkError(f"No Python {PYTHON_VERSION}, that of the rendered images: name one with --python.")
+
+
+def versions(subject: Subject, packages: Sequence[str]) -> dict[str, str]:
+    """What is installed where a subject runs, of these."""
+    code = "import importlib.metadata as m, json, sys; print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
+    output = subprocess.run([subject.command[0], "-c", code, *packages], capture_output=True, check=True).stdout
+    found: dict[str, str] = json.loads(output)
+    return found
+
+
+def _git(directory: Path, *arguments: str | Path) -> str:
+    finished = subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        env={**os.environ, **IDENTITY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise BenchmarkError(f"git {' '.join(map(str, arguments))}: {finished.stderr.strip()}")
+    return finished.stdout.strip()
