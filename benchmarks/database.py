@@ -7,63 +7,27 @@ measured side by side: the absolute figures are those of a shared machine.
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx2
-from copier import run_copy
-from copier.errors import DirtyLocalWarning
 
-ROOT = Path(__file__).resolve().parents[1]
+from harness import Http, command, run
+from subjects import ROOT, Subject, create_database, plain, postgres, workshop
+
 sys.path.insert(0, str(ROOT / "tests"))
-
-from conftest import load_postgres_server, make_environment  # noqa: E402
-from processes import free_port  # noqa: E402
-from proxy import Proxy  # noqa: E402
+from proxy import Proxy
 
 ROUNDS = 5
 SECONDS = 2.0
 CLIENTS = 16
 
 Work = Callable[[], Awaitable[None]]
-
-
-class Http:
-    """One keep-alive connection that costs the client next to nothing."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    async def __aenter__(self) -> Http:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._writer.close()
-
-    async def request(self, method: str, path: str, body: bytes = b"") -> int:
-        lines = (
-            f"{method} {path} HTTP/1.1",
-            "Host: x",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-        )
-        self._writer.write("\r\n".join((*lines, "", "")).encode() + body)
-        response = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(response.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        await self._reader.readexactly(length)
-        return int(response[9:12])
 
 
 async def rate(works: list[Work]) -> float:
@@ -153,28 +117,6 @@ async def measure_health(port: int, *, load: bool) -> list[float]:
     return sorted(latencies)
 
 
-@contextmanager
-def serving(service: Path, environment: Any, url: str, **variables: str) -> Iterator[int]:
-    port = free_port()
-    process = subprocess.Popen(
-        [environment.python, "-m", "my_service"],
-        cwd=service,
-        env={**os.environ, **environment.variables(service, DATABASE_URL=url, PORT=str(port), **variables)},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while True:
-            try:
-                httpx2.get(f"http://127.0.0.1:{port}/health")
-                break
-            except httpx2.TransportError:
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def row(name: str, values: list[float], unit: str, baseline: list[float] | None = None) -> None:
     ratio = statistics.median(a / b for a, b in zip(values, baseline, strict=True)) if baseline else None
     spread = f"{statistics.median(values):9.1f} {min(values):9.1f} {max(values):9.1f}"
@@ -187,40 +129,34 @@ def percentiles(name: str, latencies: list[float]) -> None:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore", DirtyLocalWarning)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory() as directory:
-        service = Path(directory, "service")
-        run_copy(str(ROOT), service, defaults=True, vcs_ref="HEAD", quiet=True)
-        environment = make_environment(service, Path(directory))
-        with load_postgres_server(service).PostgresServer() as server:
-            environment.run(service, "alembic", "upgrade", "head", DATABASE_URL=server.url)
-            url = server.url.replace("+asyncpg", "")
-            print(f"{'':38} {'median':>9} {'min':>9} {'max':>9}")
-            with serving(service, environment, server.url) as port:
-                rates = asyncio.run(measure_requests(port, url))
-            for name in ("read by id", "create"):
-                row(name, rates[name], "1/s", rates[f"{name}, bare asyncpg"])
-                row(f"{name}, bare asyncpg", rates[f"{name}, bare asyncpg"], "1/s")
-            pings: dict[str, list[float]] = {"true": [], "false": []}
-            with (
-                serving(service, environment, server.url, DATABASE_POOL_PRE_PING="true") as with_ping,
-                serving(service, environment, server.url, DATABASE_POOL_PRE_PING="false") as without,
-            ):
-                for _ in range(ROUNDS):
-                    pings["true"].append(asyncio.run(count_reads(with_ping)))
-                    pings["false"].append(asyncio.run(count_reads(without)))
-            row("list, with pre-ping", pings["true"], "1/s", pings["false"])
-            row("list, without pre-ping", pings["false"], "1/s")
-            print(f"\n{'':38} {'p50':>9} {'p99':>9} {'max':>9}")
-            with Proxy(server.port) as proxy:
-                through = server.url.replace(f":{server.port}/", f":{proxy.port}/")
-                with serving(service, environment, through) as port:
-                    percentiles("/health/db", asyncio.run(measure_health(port, load=False)))
-                    percentiles("/health/db under load", asyncio.run(measure_health(port, load=True)))
-                    proxy.silence()
-                    percentiles("/health/db, black-holed", asyncio.run(measure_health(port, load=False)))
-            copy_rows(service, environment, server, Path(directory))
+    with workshop() as place, postgres(place) as server:
+        service = place.ours(create_database(server, "service"))
+        url = service.variables["DATABASE_URL"]
+        print(f"{'':38} {'median':>9} {'min':>9} {'max':>9}")
+        with service.serving() as served:
+            rates = asyncio.run(measure_requests(served.port, plain(url)))
+        for name in ("read by id", "create"):
+            row(name, rates[name], "1/s", rates[f"{name}, bare asyncpg"])
+            row(f"{name}, bare asyncpg", rates[f"{name}, bare asyncpg"], "1/s")
+        pings: dict[str, list[float]] = {"true": [], "false": []}
+        with (
+            service.serving(DATABASE_POOL_PRE_PING="true") as with_ping,
+            service.serving(DATABASE_POOL_PRE_PING="false") as without,
+        ):
+            for _ in range(ROUNDS):
+                pings["true"].append(asyncio.run(count_reads(with_ping.port)))
+                pings["false"].append(asyncio.run(count_reads(without.port)))
+        row("list, with pre-ping", pings["true"], "1/s", pings["false"])
+        row("list, without pre-ping", pings["false"], "1/s")
+        print(f"\n{'':38} {'p50':>9} {'p99':>9} {'max':>9}")
+        with Proxy(server.port) as proxy:
+            through = url.replace(f":{server.port}/", f":{proxy.port}/")
+            with service.serving(DATABASE_URL=through) as served:
+                percentiles("/health/db", asyncio.run(measure_health(served.port, load=False)))
+                percentiles("/health/db under load", asyncio.run(measure_health(served.port, load=True)))
+                proxy.silence()
+                percentiles("/health/db, black-holed", asyncio.run(measure_health(served.port, load=False)))
+        copy_rows(service, server, place.directory)
 
 
 async def count_reads(port: int) -> float:
@@ -232,33 +168,21 @@ async def count_reads(port: int) -> float:
         return await rate([work])
 
 
-def copy_rows(service: Path, environment: Any, server: Any, directory: Path, rows: int = 50_000) -> None:
+def copy_rows(service: Subject, server: Any, directory: Path, rows: int = 50_000) -> None:
     source = f"sqlite+aiosqlite:///{directory}/source.db"
-    environment.run(service, "alembic", "upgrade", "head", DATABASE_URL=source)
+    python = service.command[0]
+    migrate = (python, "-m", "alembic", "upgrade", "head")
+    run(migrate, service.cwd, **{**service.variables, "DATABASE_URL": source, "ENVIRONMENT": "development"})
     fill = (
         "import sqlite3, uuid; c = sqlite3.connect('{path}'); c.executemany("
         "'INSERT INTO item (id, name) VALUES (?, ?)', ((uuid.uuid4().hex, str(n)) for n in range({rows}))); c.commit()"
     ).format(path=directory / "source.db", rows=rows)
-    subprocess.run([sys.executable, "-c", fill], check=True)
-    asyncio.run(create_database(server.url.replace("+asyncpg", "")))
-    target = server.url.rpartition("/")[0] + "/copied"
-    environment.run(service, "alembic", "upgrade", "head", DATABASE_URL=target)
-    started = time.perf_counter()
-    subprocess.run(
-        [environment.python, "scripts/copy_data.py", source, target],
-        cwd=service,
-        env={**os.environ, **environment.variables(service)},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    print(f"\ncopy_data.py, SQLite to PostgreSQL: {rows / (time.perf_counter() - started):,.0f} rows/s, verified")
-
-
-async def create_database(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute("CREATE DATABASE copied")
-    await connection.close()
+    run([sys.executable, "-c", fill], directory)
+    target = create_database(server, "copied")
+    run(migrate, service.cwd, **{**service.variables, "DATABASE_URL": target})
+    copied = run([python, "scripts/copy_data.py", source, target], service.cwd, **service.variables)
+    print(f"\ncopy_data.py, SQLite to PostgreSQL: {rows / copied.wall:,.0f} rows/s, verified")
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

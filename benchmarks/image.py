@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-import tempfile
 import time
-import warnings
-from pathlib import Path
 
-import httpx2
-from copier import run_copy
-from copier.errors import DirtyLocalWarning
+from harness import BenchmarkError, command, free_port, is_healthy
+from subjects import ROOT, workshop
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from engine import HARDENED, Engine  # noqa: E402
-from processes import free_port  # noqa: E402
+from engine import HARDENED, Engine
 
 RUNS = 5
 MEGABYTE = 1_000_000
@@ -24,13 +18,11 @@ TAG = "bench-image"
 
 
 def main() -> None:
-    warnings.simplefilter("ignore", DirtyLocalWarning)
     engine = Engine.find()
     if engine is None:
-        raise SystemExit("No container engine: install Docker or Podman.")
-    with tempfile.TemporaryDirectory() as directory:
-        run_copy(str(ROOT), directory, data={"database_backend": "sqlite"}, vcs_ref="HEAD", defaults=True, quiet=True)
-        engine.build(Path(directory), TAG)
+        raise BenchmarkError("No container engine: install Docker or Podman.")
+    with workshop() as place:
+        engine.build(place.render(database_backend="sqlite"), TAG)
     try:
         size, base = (image["Size"] / MEGABYTE for image in (engine.inspect(TAG), engine.base("python:3.13-slim")))
         print(f"image {size:.0f} MB, its base {base:.0f} MB: {size - base:.0f} MB over it, x{size / base:.2f}")
@@ -49,12 +41,9 @@ def first_healthy_answer(engine: Engine) -> float:
     variables = ("--env=ENVIRONMENT=test", "--env=DATABASE_URL=sqlite:////tmp/service.db")
     started = time.perf_counter()
     with engine.running(TAG, *HARDENED, *variables, f"--publish=127.0.0.1:{port}:8000"):
-        while True:
-            try:
-                if httpx2.get(f"http://127.0.0.1:{port}/health/db").status_code == 200:
-                    return time.perf_counter() - started
-            except httpx2.TransportError:
-                time.sleep(0.01)
+        while not is_healthy(port, "/health/db"):
+            time.sleep(0.01)
+        return time.perf_counter() - started
 
 
 def first_end(engine: Engine) -> float:
@@ -64,4 +53,4 @@ def first_end(engine: Engine) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
