@@ -52,11 +52,11 @@ class Scale(NamedTuple):
 
 
 QUICK = Scale(3, 1, 1.0, (1, 50, 200), (1_000, 100_000), (0, 500))
-DEFAULT = Scale(5, 3, 2.0, (1, 10, 50, 100, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500))
+DEFAULT = Scale(5, 2, 2.0, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500))
 
 Section = Callable[[Workshop, dict[str, Subject], Table, Scale], None]
 SECTIONS: dict[str, Section] = {
-    "render": lambda place, found, table, scale: rendering.measure(place, table, scale.rounds, scale.long_rounds),
+    "render": lambda place, found, table, scale: rendering.measure(place, table, scale.rounds, matrix_rounds=1),
     "clone": lambda place, found, table, scale: cloning.measure(place, table, database_url(found["peer"])),
     "start": lambda place, found, table, scale: starting.measure(place, found, table, scale.rounds, scale.long_rounds),
     "requests": lambda place, found, table, scale: asking.measure(served(found), table, scale.rounds, scale.seconds),

@@ -80,7 +80,8 @@ def run(command: Sequence[str | Path], cwd: Path, **variables: str) -> Cost:
 def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with others' settings; byte code is written, as an image has it."""
     environment = {**os.environ, **variables}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    for name in ("PYTHONDONTWRITEBYTECODE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "args"):
+        environment.pop(name, None)  # with the others, `make bench args=…` would pass its arguments on to other makes
     return environment
 
 

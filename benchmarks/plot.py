@@ -44,6 +44,8 @@ def draw(table: Table, path: Path, against: str = "peer") -> None:
         axes.barh(place, median - 1, left=1, height=0.62, color=AHEAD if median >= 1 else BEHIND)
         axes.plot([low, high], [place, place], color="#333333", linewidth=1.2)
         axes.annotate(f"{median:.2f}", (max(median, high, 1), place), (5, 0), textcoords="offset points", va="center")
+    axes.set_xscale("log", base=2)  # twice as good and half as good are as far from 1
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color="#333333", linewidth=0.8)
     axes.set_yticks(range(len(drawn)), list(drawn))
     axes.invert_yaxis()
