@@ -63,13 +63,14 @@ def run(command: Sequence[str | Path], cwd: Path, **variables: str) -> Cost:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that all of it can be stopped
     ) as process:
         assert process.stdout
         try:
             output = process.stdout.read().decode(errors="replace")
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            process.kill()
+            _kill_group(process.pid)
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
