@@ -1,7 +1,8 @@
 """The service, its peer, and the limits of both, measured in turns on one machine and one server: `make bench`.
 
-    make bench                                  everything, in about a quarter of an hour
-    make bench args=--quick                     fewer rounds, without the fresh clones: in four minutes
+    make bench                                  all but the fresh clones, in about a quarter of an hour
+    make bench args=--quick                     with fewer and shorter rounds, in some minutes
+    make bench args=--full                      the fresh clones too: six suites, and their packages to load
     make bench args="--only start,requests"     some sections
     make bench args="--draw results.json"       the figure of a run that was kept
 
@@ -71,7 +72,7 @@ SECTIONS: dict[str, Section] = {
     ),
 }
 SLOW = ("clone",)
-"""What `--quick` leaves out: it loads hundreds of megabytes."""
+"""What only `--full` does unasked."""
 
 
 def served(found: dict[str, Subject]) -> dict[str, Subject]:
@@ -91,7 +92,7 @@ def main() -> None:
     begun = time.monotonic()
     with workshop(options.python, options.directory) as place, subjects(place) as found:
         conditions = describe(place, found, scale)
-        for name in options.only or [name for name in SECTIONS if not (options.quick and name in SLOW)]:
+        for name in options.only or [name for name in SECTIONS if options.full or name not in SLOW]:
             print(f"{time.monotonic() - begun:4.0f} s  {name} …", file=sys.stderr, flush=True)
             SECTIONS[name](place, found, table, scale)
             write_json(table, conditions, options.output)  # what there is, should the rest be interrupted
@@ -103,7 +104,8 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, and no fresh clones")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--full", action="store_true", help=f"{', '.join(SLOW)}, too")
     parser.add_argument("--only", type=_sections, help=f"some of {', '.join(SECTIONS)}, with commas between")
     parser.add_argument("--output", type=Path, default=RESULTS / "latest.json", help="where the figures go")
     parser.add_argument("--python", type=Path, help="the Python of everything measured")
