@@ -47,19 +47,29 @@ class Scale(NamedTuple):
     seconds: float
     """Of each load."""
 
+    matrices: int
+    """How often all answers are rendered."""
+
+    requests: int
+    connections: int
+    """Before memory is read again."""
+
     clients: tuple[int, ...]
     rows: tuple[int, ...]
     routes: tuple[int, ...]
 
 
-QUICK = Scale(3, 1, 1.0, (1, 50, 200), (1_000, 100_000), (0, 500))
-DEFAULT = Scale(5, 2, 2.0, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500))
+QUICK = Scale(3, 1, 1.0, 0, 2_000, 600, (1, 50, 200), (1_000, 100_000), (0, 500))
+DEFAULT = Scale(5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500))
 
 Section = Callable[[Workshop, dict[str, Subject], Table, Scale], None]
 SECTIONS: dict[str, Section] = {
-    "render": lambda place, found, table, scale: rendering.measure(place, table, scale.rounds, matrix_rounds=1),
+    "render": lambda place, found, table, scale: rendering.measure(place, table, scale.rounds, scale.matrices),
     "clone": lambda place, found, table, scale: cloning.measure(place, table, database_url(found["peer"])),
-    "start": lambda place, found, table, scale: starting.measure(place, found, table, scale.rounds, scale.long_rounds),
+    "start": lambda place, found, table, scale: starting.measure(place, found, table, scale.rounds),
+    "memory": lambda place, found, table, scale: starting.measure_work(
+        served(found), table, scale.long_rounds, scale.requests, scale.connections
+    ),
     "requests": lambda place, found, table, scale: asking.measure(served(found), table, scale.rounds, scale.seconds),
     "clients": lambda place, found, table, scale: growing.measure_clients(
         served(found), table, scale.long_rounds, scale.seconds, scale.clients

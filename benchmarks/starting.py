@@ -19,8 +19,8 @@ REST = 0.5
 WAIT = "import signal; signal.pause()"
 
 
-def measure(workshop: Workshop, subjects: Mapping[str, Subject], table: Table, rounds: int, long_rounds: int) -> None:
-    """Seconds to the first healthy answer; megabytes then, and after requests and connections.
+def measure(workshop: Workshop, subjects: Mapping[str, Subject], table: Table, rounds: int) -> None:
+    """Seconds to the first healthy answer, and megabytes then.
 
     One process at a time, so that none shares pages with another's.
     """
@@ -38,13 +38,16 @@ def measure(workshop: Workshop, subjects: Mapping[str, Subject], table: Table, r
     for _ in range(rounds):
         for subject in (subjects["ours"], subjects["peer"]):
             note(table, "idle, two workers", subject.name, memory_of_two(subject))
-    for _ in range(long_rounds):
-        for name in ("ours", "peer", "bare"):
-            measure_work(subjects[name], table, requests=10_000, connections=3_600)
 
 
-def measure_work(subject: Subject, table: Table, requests: int, connections: int) -> None:
-    """Memory after so many requests of every kind, and after connections that were opened and closed, twice."""
+def measure_work(subjects: Mapping[str, Subject], table: Table, rounds: int, requests: int, connections: int) -> None:
+    """Megabytes after so many requests of every kind, and after connections that were opened and closed, twice."""
+    for _ in range(rounds):
+        for subject in subjects.values():
+            _work(subject, table, requests, connections)
+
+
+def _work(subject: Subject, table: Table, requests: int, connections: int) -> None:
     fill(subject, 1000)
     with subject.serving() as server:
         for route in subject.routes.values():
