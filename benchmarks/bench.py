@@ -65,7 +65,6 @@ DEFAULT = Scale(5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 1
 Section = Callable[[Workshop, dict[str, Subject], Table, Scale], None]
 SECTIONS: dict[str, Section] = {
     "render": lambda place, found, table, scale: rendering.measure(place, table, scale.rounds, scale.matrices),
-    "clone": lambda place, found, table, scale: cloning.measure(place, table, database_url(found["peer"])),
     "start": lambda place, found, table, scale: starting.measure(place, found, table, scale.rounds),
     "memory": lambda place, found, table, scale: starting.measure_work(
         served(found), table, scale.long_rounds, scale.requests, scale.connections
@@ -80,6 +79,8 @@ SECTIONS: dict[str, Section] = {
     "routes": lambda place, found, table, scale: growing.measure_routes(
         served(found), table, scale.long_rounds, scale.routes
     ),
+    # The last, because it installs the peer anew.
+    "clone": lambda place, found, table, scale: cloning.measure(place, table, database_url(found["peer"])),
 }
 SLOW = ("clone",)
 """What only `--full` does unasked."""
