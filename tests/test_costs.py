@@ -1,0 +1,87 @@
+"""What a start and a request cost, in counts that are the same on every machine: `make bench` has the times."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from conftest import EnvironmentOf, Render
+
+MODULES = 480
+"""A few per cent more than there are; many more at once are something that the service did not import before."""
+
+PROGRAM = """
+import asyncio, json, os, sys
+
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy import event
+
+before = set(sys.modules)
+from my_service.main import create_app
+from my_service.__main__ import Server
+
+app = create_app()
+statements = []
+
+
+async def main():
+    async with app.router.lifespan_context(app):
+        modules = set(sys.modules) - before
+        engine = app.state.database.engine.sync_engine
+        note = lambda sql: statements.append(sql.split(maxsplit=1)[0])
+        # The engine tells of its own statements, the driver of those that begin and end transactions, and ask.
+        event.listen(engine, "before_cursor_execute", lambda *arguments: note(arguments[2]))
+        log = lambda record: note(record.query)
+        event.listen(engine, "connect", lambda connection, _: connection.driver_connection.add_query_logger(log))
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+            async def statements_of(method, path, **options):
+                statements.clear()
+                response = await client.request(method, path, **options)
+                assert response.is_success, response.text
+                return response, list(statements)
+
+            created, _ = await statements_of("POST", "/api/v1/items", json={"name": "first"})
+            item = created.headers["Location"]
+            counts = {
+                "create": (await statements_of("POST", "/api/v1/items", json={"name": "second"}))[1],
+                "read": (await statements_of("GET", item))[1],
+                "list": (await statements_of("GET", "/api/v1/items"))[1],
+                "update": (await statements_of("PATCH", item, json={"name": "third"}))[1],
+                "delete": (await statements_of("DELETE", item))[1],
+                "health": (await statements_of("GET", "/health"))[1],
+            }
+    print("RESULT", json.dumps({"modules": sorted(modules), "statements": counts}))
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def costs(render: Render, environment: EnvironmentOf, postgres: str) -> dict[str, Any]:
+    service = render()
+    python = environment(service)
+    python.run(service, "alembic", "upgrade", "head", DATABASE_URL=postgres)
+    output = python.script(service, "-c", PROGRAM, DATABASE_URL=postgres, LOG_LEVEL="ERROR").stdout
+    counted: dict[str, Any] = json.loads(output.rpartition("RESULT ")[2])
+    return counted
+
+
+def test_a_request_sends_no_statement_too_many(costs: dict[str, Any]) -> None:
+    assert costs["statements"] == {
+        "create": ["INSERT", "BEGIN;", "COMMIT;"],  # a transaction begins with its first statement
+        "read": ["SELECT", "BEGIN;", "COMMIT;"],
+        "list": ["SELECT", "BEGIN;", "COMMIT;"],
+        "update": ["SELECT", "BEGIN;", "UPDATE", "COMMIT;"],
+        "delete": ["SELECT", "BEGIN;", "DELETE", "COMMIT;"],
+        "health": [],
+    }
+
+
+def test_a_process_that_serves_imports_what_it_needs(costs: dict[str, Any]) -> None:
+    modules = costs["modules"]
+    assert len(modules) < MODULES
+    for unneeded in ("alembic", "mako", "opentelemetry.sdk", "opentelemetry.exporter", "prometheus_client", "jinja2"):
+        assert not [name for name in modules if f"{name}.".startswith(f"{unneeded}.")], unneeded
