@@ -21,8 +21,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PATIENCE = 60.0
 """Seconds that a server may take to its first answer, and then to its end."""
 
-REFUSAL_PAUSE = 0.1
-"""Seconds that a client waits who was told that it is too many."""
+REFUSAL_PAUSE = 1.0
+"""Seconds that a client waits who was told that it is too many: what Retry-After says."""
 
 
 class BenchmarkError(Exception):
