@@ -47,6 +47,18 @@ def test_the_service_serves_until_it_is_told_to_stop(serve: list[str]) -> None:
         assert process.wait(10) == 0
 
 
+@pytest.mark.parametrize(
+    ("proxies", "client"),
+    [("127.0.0.1", "192.0.2.1"), ("10.0.0.0/8,127.0.0.0/8", "192.0.2.1"), ("10.0.0.1", "127.0.0.1")],
+)
+def test_a_client_is_who_a_known_proxy_says(serve: list[str], proxies: str, client: str) -> None:
+    with serving(serve, FORWARDED_ALLOW_IPS=proxies) as (process, url):
+        httpx2.get(f"{url}/docs", headers={"X-Forwarded-For": "192.0.2.1"})
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    assert f"client={client} " in output
+
+
 def test_readiness_fails_before_the_server_stops_accepting(serve: list[str]) -> None:
     with serving(serve, SHUTDOWN_DELAY="3") as (process, url):
         process.send_signal(signal.SIGTERM)
