@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
+import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +86,64 @@ def test_hooks_run_before_a_commit(project: Render, environment: Any) -> None:
     refused = run_unchecked(*hooks, cwd=directory, **variables)
     assert refused.returncode == 1
     assert refused.stdout.count("Failed") == 3
+
+
+@pytest.mark.parametrize("answers", [{"auth": "jwt"}, {"database_backend": "sqlite"}], ids=["postgresql", "sqlite"])
+def test_every_variable_is_explained(render: Render, answers: Answers) -> None:
+    """By a comment above it, which is for three variables at most."""
+    lines = (render(**answers) / ".env.example").read_text("utf-8").splitlines()
+    assert unexplained(lines) == []
+    assert unexplained(["# A and B.", "A=1", "B=2", "", "C=3", "# The rest.", *"DEFG"]) == ["C=3", "G"]
+
+
+def unexplained(lines: list[str]) -> list[str]:
+    found, explained = [], 0
+    for line in lines:
+        if line.startswith("#"):
+            explained = 3
+        elif not line:
+            explained = 0
+        elif explained:
+            explained -= 1
+        else:
+            found.append(line)
+    return found
+
+
+# --------------------------------------------------------------------------------------- Editors
+
+
+def test_editors_are_told_what_the_linters_check(render: Render) -> None:
+    project = render()
+    style = configparser.ConfigParser()
+    style.read_string(f"[top]\n{(project / '.editorconfig').read_text('utf-8')}")
+    ruff = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"]
+    assert style["*"]["max_line_length"] == str(ruff["line-length"])
+    assert style["Makefile"]["indent_style"] == "tab"
+
+
+def test_what_the_settings_are_for_is_recommended(render: Render) -> None:
+    project = render()
+    settings = json.loads((project / ".vscode" / "settings.json").read_text("utf-8"))
+    extensions = json.loads((project / ".vscode" / "extensions.json").read_text("utf-8"))["recommendations"]
+    container = json.loads((project / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert container["customizations"]["vscode"]["extensions"] == extensions
+    needed = {name.partition(".")[0] for name in settings if name[0] != "["} - {"files"}
+    assert needed == {"mypy-type-checker", "python", "ruff"}
+    assert needed <= {name.partition(".")[2] for name in extensions}
+    assert settings["[python]"]["editor.defaultFormatter"] in extensions
+    assert (project / settings["python.testing.pytestArgs"][0]).is_dir()
+
+
+def test_lines_end_alike_wherever_they_were_written(project: Render) -> None:
+    directory = project()
+    (directory / "AGENTS.md").write_bytes(b"written\r\non Windows\r\n")
+    run("git", "-c", "core.safecrlf=false", "add", "--all", cwd=directory)
+    ends = run("git", "ls-files", "--eol", cwd=directory).stdout.splitlines()
+    assert {line.split()[0] for line in ends} <= {"i/lf", "i/none"}
+    (directory / "AGENTS.md").unlink()
+    run("git", "-c", "core.autocrlf=true", "checkout", "--", "AGENTS.md", cwd=directory)
+    assert (directory / "AGENTS.md").read_bytes() == b"written\non Windows\n"
 
 
 # ------------------------------------------------------------------------------------ Kubernetes

@@ -141,6 +141,40 @@ def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
         engine.try_run("volume", "rm", "--force", volume)
 
 
+@pytest.mark.parametrize("tool", ["pip-tools", "uv"])
+def test_the_development_container_is_ready_to_work_in(engine: Engine, project: Render, tool: str) -> None:
+    """As an editor makes it: the image, the folder in it as its user's own, the command after that."""
+    directory = project(dependency_tool=tool)
+    configuration = json.loads((directory / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    (directory / ".venv").mkdir()  # of the system outside, whose programs do not run in there
+    (directory / ".venv" / ".installed").touch()
+    tag, user = f"development-{uuid4().hex[:8]}", configuration["remoteUser"]
+    dockerfile = f".devcontainer/{configuration['build']['dockerfile']}"
+    engine.build(directory / ".devcontainer", tag, "--file", str(directory / dockerfile))
+    options = ["--network=host", f"--volume={directory}:/workspaces/project", "--workdir=/workspaces/project"]
+    try:
+        with engine.running(tag, *options, command=("sleep", "infinity")) as container:
+            engine.exec(container, "chown", "--recursive", f"{user}:", ".")
+
+            def work(command: str) -> str:
+                return engine.run("exec", "--user", user, container, "sh", "-c", command)
+
+            work(configuration["postCreateCommand"])
+            assert "my_service.db" in work("ls")
+            for command in ("make lint typecheck", "make test args='--no-cov -k health'", "git status", "ssh -V"):
+                work(command)
+            port = free_port()
+            work(f"PORT={port} setsid make dev >/tmp/log 2>&1 &")
+            wait_until(lambda: is_served(f"http://127.0.0.1:{port}/health/ready"), seconds=60)
+            assert configuration["forwardPorts"] == [json.loads(work(SETTING_PORT))]
+            engine.exec(container, "chown", "--recursive", "0:0", ".")
+    finally:
+        engine.try_run("rmi", "--force", tag)
+
+
+SETTING_PORT = "PYTHONPATH=src .venv/bin/python -c 'from my_service.config import Settings; print(Settings().port)'"
+
+
 @contextmanager
 def half_a_request(port: int) -> Iterator[Callable[[], str]]:
     """A POST whose last bytes wait until they are asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import sys
 import tomllib
@@ -77,6 +78,8 @@ def parse(path: Path, text: str) -> None:
         tomllib.loads(text)
     elif path.suffix in (".yml", ".yaml"):
         yaml.safe_load(text)
+    elif path.suffix == ".json":
+        json.loads(text)
     elif path.suffix == ".ini":
         configparser.ConfigParser(interpolation=None).read_string(text)
 
@@ -126,7 +129,7 @@ def test_an_answer_that_takes_turns_in_the_matrix_is_in_few_files(render: Render
     differing = {name for name in set().union(*contents) if len({content.get(name) for content in contents}) > 1}
     expected = {
         "license": {"Dockerfile", "LICENSE", "pyproject.toml"},
-        "python_version": {"Dockerfile"},
+        "python_version": {"Dockerfile", ".devcontainer/Dockerfile"},
     }
     assert differing - {".copier-answers.yml"} == expected[question]
 

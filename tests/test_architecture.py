@@ -1,0 +1,118 @@
+"""The pictures in docs/architecture.md show what the code is."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from answers import CORNERS
+from conftest import Render
+
+Arrows = set[tuple[str, str]]
+
+FORBIDDEN = {
+    "api": r"sqlalchemy(?!\.exc|\.ext\.asyncio)",
+    "services": r"fastapi|starlette|sqlalchemy",
+    "repositories": r"fastapi|starlette",
+    "models": r"fastapi|starlette",
+}
+"""What the table under the pictures says that a layer must not know."""
+
+
+def imports(node: ast.AST) -> Iterator[ast.ImportFrom]:
+    """What is imported when the program runs."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for statement in child.orelse:
+                yield from imports(statement)
+        else:
+            yield from imports(child)
+
+
+def modules(package: Path) -> set[str]:
+    return {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()} - {
+        "__init__"
+    }
+
+
+def imported(package: Path) -> Arrows:
+    """Which of the package's modules needs which other, subpackages being one each."""
+    found = set()
+    for path in package.rglob("*.py"):
+        location = path.relative_to(package).with_suffix("").parts
+        for statement in imports(ast.parse(path.read_text("utf-8"))):
+            if not statement.level:
+                continue
+            base = [*location[: -statement.level], *(statement.module or "").split(".")]
+            names = [name for name in base if name][:1] or [alias.name for alias in statement.names]
+            found |= {(location[0], name) for name in names if name in modules(package) and name != location[0]}
+    return found
+
+
+def pictures(project: Path) -> list[str]:
+    return re.findall(r"```mermaid\n(.*?)```", (project / "docs" / "architecture.md").read_text("utf-8"), re.DOTALL)
+
+
+def drawn(picture: str) -> tuple[set[str], Arrows]:
+    """The nodes and the arrows of a picture."""
+    nodes, arrows = set(), []
+    for line in picture.splitlines()[1:]:
+        chain = [part.strip().split(" & ") for part in line.split("-->")]
+        nodes |= {name for names in chain for name in names}
+        for sources, targets in itertools.pairwise(chain):
+            arrows += [(source, target) for source in sources for target in targets]
+    assert len(arrows) == len(set(arrows)), "an arrow is drawn twice"
+    return nodes, set(arrows)
+
+
+def left_out(project: Path) -> set[str]:
+    paragraph = re.search(r"^`__main__`.*?\n\n", (project / "docs" / "architecture.md").read_text("utf-8"), re.M | re.S)
+    assert paragraph
+    return set(re.findall(r"`(\w+)`", paragraph[0])) - {"main"}
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_the_arrows_are_the_imports(render: Render, corner: str) -> None:
+    project = render(**CORNERS[corner])
+    package = project / "src" / "my_service"
+    nodes, arrows = drawn(pictures(project)[0])
+    assert nodes | left_out(project) == modules(package)
+    assert nodes & left_out(project) == set()
+    assert arrows == {(source, target) for source, target in imported(package) if {source, target} <= nodes}
+
+
+def test_a_request_passes_what_the_application_is_made_of(render: Render) -> None:
+    project = render()
+    tree = ast.parse((project / "src" / "my_service" / "main.py").read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Middleware"]
+    layers = [ast.unparse(call.args[0]).removesuffix("Middleware") for call in calls]
+    order = pictures(project)[1].splitlines()[1].strip().split(" --> ")
+    assert order == [*layers, "route"]
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_no_layer_knows_what_it_must_not(render: Render, corner: str) -> None:
+    package = render(**CORNERS[corner]) / "src" / "my_service"
+    for layer, pattern in FORBIDDEN.items():
+        for path in (package / layer).rglob("*.py"):
+            names = [statement.module or "" for statement in imports(ast.parse(path.read_text("utf-8")))]
+            assert not [name for name in names if re.match(pattern, name)], path
+
+
+def test_what_is_not_so_is_found(project: Render) -> None:
+    directory = project()
+    package = directory / "src" / "my_service"
+    before = imported(package)
+    with (package / "models" / "base.py").open("a") as file:
+        file.write("\nfrom ..api import health\n\nif TYPE_CHECKING:\n    from ..main import create_app\n")
+    assert imported(package) - before == {("models", "api")}
+    with (package / "errors.py").open("a") as file:
+        file.write("\nfrom . import config, logs\n")
+    assert imported(package) - before == {("models", "api"), ("errors", "config"), ("errors", "logs")}
