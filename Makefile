@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload names clean
+.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload questions pictures names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +7,8 @@ INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 
 $(INSTALLED): requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo '$(PYTHON) is not there: install Python 3.11 or newer, or name one with PYTHON='; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with PYTHON=")'
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
@@ -18,7 +19,7 @@ $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
 	@touch $@
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
 	@test -n "$(DEST)" || { echo 'Say where: make new DEST=../my-service'; exit 2; }
@@ -41,7 +42,7 @@ test-slow: $(INSTALLED) ## Run the other tests, which take minutes
 test-updates: $(INSTALLED) ## Bring projects of every released version to the present, and print what became of them
 	@$(BIN)/python -m pytest tests/test_updates.py $(args)
 
-lint: $(INSTALLED) ## Check style, formatting and types of this repository's own code, the template's plain files included
+lint: $(INSTALLED) ## Check style, formatting and types of this repository's own code and the template's plain files
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -72,6 +73,12 @@ bench-image: $(INSTALLED) ## Measure the image's size and start-up
 
 bench-overload: $(INSTALLED) ## Measure what more clients get than the service can work for
 	@$(BIN)/python benchmarks/overload.py
+
+questions: $(INSTALLED) ## Refresh the table of questions in README.md
+	@$(BIN)/python scripts/questions.py
+
+pictures: $(INSTALLED) ## Refresh the pictures in docs/, of a real run; needs Chromium
+	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py
 
 names: $(INSTALLED) ## Refresh reserved_names.jinja from this Python
 	@$(BIN)/python scripts/reserved_names.py

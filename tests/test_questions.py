@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import keyword
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from conftest import ROOT, EnvironmentOf, Render, run, run_unchecked
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import questions
 from reserved_names import OUTPUT, text
 
 COPIER = Path(sys.executable).with_name("copier")
@@ -140,6 +143,32 @@ def test_reserved_names_are_those_of_every_python(environment: EnvironmentOf, re
     modules = next(line for line in listed.stdout.splitlines() if line.startswith("names:")).split()[1:]
     importable = {name for name in modules if name.isidentifier() and name.islower() and not name.startswith("_")}
     assert importable <= reserved, importable - reserved
+
+
+def test_the_readme_has_the_questions_as_they_are(tmp_path: Path) -> None:
+    readme = questions.README.read_text("utf-8")
+    assert readme == questions.replaced(readme, questions.table()), "make questions"
+    for path in (ROOT / "copier.yml", *ROOT.glob("*.jinja")):
+        shutil.copy(path, tmp_path)
+    copied = tmp_path / "copier.yml"
+    copied.write_text(copied.read_text("utf-8").replace("default: github", "default: gitlab"))
+    assert "GitLab CI | Where does" in questions.table(tmp_path)
+
+
+def test_settings_of_an_organisation_are_the_defaults_of_its_people(template: Path, tmp_path: Path) -> None:
+    """As the README says; a wrong one is refused like an answer."""
+    settings = tmp_path / "settings.yml"
+    settings.write_text(organisation := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
+    copy = (COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template)
+    run(*copy, tmp_path / "service", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
+    answers = yaml.safe_load((tmp_path / "service" / ".copier-answers.yml").read_text("utf-8"))
+    wanted = yaml.safe_load(organisation)["defaults"]
+    assert len(wanted) > 2
+    assert {name: answers[name] for name in wanted} == wanted
+    settings.write_text("defaults: {author_email: nobody}\n")
+    refused = run_unchecked(*copy, tmp_path / "other", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
+    assert refused.returncode != 0
+    assert "one address" in refused.stderr
 
 
 def test_the_command_line_needs_no_trust(template: Path, tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Write the table of questions in README.md from copier.yml: `make questions`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from copier import Settings, run_copy
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+BEGIN = "<!-- written by `make questions` -->"
+END = "<!-- end of what `make questions` writes -->"
+
+
+def table(root: Path = ROOT) -> str:
+    """The questions that are asked, in their order, with the answers that whoever presses Enter gives."""
+    questions = yaml.safe_load((root / "copier.yml").read_text("utf-8"))
+    answers = defaults(root)
+    rows = ["| question | default | what it decides |", "|---|---|---|"]
+    for name, question in questions.items():
+        if name.startswith("_") or question.get("when") is False or question.get("ask") is False:
+            continue
+        rows.append(f"| `{name}` | {cell(shown(answers[name], question))} | {cell(explained(question))} |")
+    return "\n".join(rows) + "\n"
+
+
+def defaults(root: Path) -> dict[str, Any]:
+    """What the questions are answered with where nobody says otherwise; derived names depend on other answers."""
+    with TemporaryDirectory() as directory:
+        source = Path(directory) / "source"
+        # Without the repository around it, Copier takes the files as they are.
+        (source / "template").mkdir(parents=True)
+        for path in (root / "copier.yml", *root.glob("*.jinja")):
+            shutil.copy(path, source)
+        rendered = run_copy(
+            str(source), Path(directory) / "rendered", defaults=True, pretend=True, quiet=True, settings=Settings()
+        )
+        return dict(rendered.answers.combined)
+
+
+def shown(answer: object, question: dict[str, Any]) -> str:
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
+    for label, value in choices(question).items():
+        if value == answer:
+            return label.partition(":")[0]
+    return str(answer)
+
+
+def explained(question: dict[str, Any]) -> str:
+    parts = [question["help"]]
+    if labels := list(choices(question)):
+        parts.append(f"One of: {'; '.join(labels)}")
+    if condition := question.get("when"):
+        parts.append(f"Asked where `{condition.strip('{} ')}`")
+    return ". ".join(part.rstrip(".") for part in parts).replace("?.", "?")
+
+
+def choices(question: dict[str, Any]) -> dict[str, object]:
+    given = question.get("choices", {})
+    return given if isinstance(given, dict) else {str(value): value for value in given}
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def replaced(text: str, content: str) -> str:
+    """The text with what is between the markers replaced."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"README.md has no lines {BEGIN} and {END}")
+    return f"{before}{begin}\n{content}{end}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(replaced(README.read_text("utf-8"), table()), "utf-8")

@@ -1,0 +1,96 @@
+"""What is read at a terminal: the lists of commands, what comes next, and the remedy where something is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Render, run, run_unchecked
+
+TOOLS = ["pip-tools", "uv"]
+
+
+def directory_of(render: Render, name: str) -> Path:
+    return ROOT if name == "template" else render(dependency_tool=name)
+
+
+@pytest.mark.parametrize("name", ["template", *TOOLS])
+def test_make_alone_lists_every_command_in_a_line_each(render: Render, name: str) -> None:
+    directory = directory_of(render, name)
+    makefile = (directory / "Makefile").read_text("utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony
+    lines = run("make", "--silent", cwd=directory).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == set(phony[1].split())
+    columns = {len(line) - len(re.sub(r"^  \S+ +", "", line)) for line in lines}
+    assert len(columns) == 1, "the descriptions do not line up"
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_new_project_is_two_commands_from_being_served(tmp_path: Path, tool: str) -> None:
+    service = tmp_path / "service"
+    new = (sys.executable, ROOT / "scripts" / "new.py", service, "--data-file", "answers.yml")
+    (tmp_path / "answers.yml").write_text(f"dependency_tool: {tool}\n")
+    said = run(*new, cwd=tmp_path).stderr.partition("is ready in")[2].strip().splitlines()
+    start, serve = (line.strip() for line in said[1:] if line)
+    assert said[0] == f"{service}. Next:"
+    assert serve == "make dev"
+    assert start.startswith(f"cd {service} && ")
+    assert ("make lock" in start) == (tool == "uv")
+    if tool == "pip-tools":
+        run("bash", "-c", start, cwd=tmp_path)
+        assert run("git", "status", "--porcelain", cwd=service).stdout == ""
+        assert run("git", "log", "--format=%s", cwd=service).stdout == "Start\n"
+
+
+def install(directory: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What every other command does first, where nothing is installed yet."""
+    make = shutil.which("make")
+    assert make
+    return run_unchecked(make, ".venv/.installed", *variables, cwd=directory, **environment)
+
+
+@pytest.fixture(params=["template", "pip-tools"])
+def fresh(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Path:
+    """What the rule needs of a directory that nothing was installed in."""
+    source = directory_of(render, request.param)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
+        if (source / name).exists():
+            shutil.copy(source / name, tmp_path)
+    return tmp_path
+
+
+def test_too_old_a_python_is_told_of(fresh: Path) -> None:
+    versions = Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob("versions/*/bin/python")
+    old = [path for path in versions if re.match(r"2\.|3\.([0-9]|10)\.", path.parts[-3])]
+    if not old:
+        pytest.skip("no Python before 3.11: install one with pyenv, and set PYENV_ROOT")
+    for python in old:
+        refused = install(fresh, f"PYTHON={python}")
+        assert refused.returncode != 0
+        assert refused.stderr.splitlines()[0] == (
+            f"{python} is too old: Python 3.11 or newer is needed; name one with PYTHON="
+        )
+        assert not (fresh / ".venv").exists()
+
+
+def test_a_missing_python_is_told_of(fresh: Path) -> None:
+    refused = install(fresh, "PYTHON=python3.99")
+    assert refused.returncode != 0
+    assert refused.stdout == "python3.99 is not there: install Python 3.11 or newer, or name one with PYTHON=\n"
+
+
+def test_that_neither_uv_nor_python_is_there_is_told_of(project: Render, tmp_path: Path) -> None:
+    directory = project(dependency_tool="uv")
+    refused = install(directory, PATH=str(tmp_path / "empty"))
+    assert refused.returncode != 0
+    assert refused.stdout.startswith("Neither uv nor python3 is there: install one of them")
+    assert not (directory / ".venv").exists()
