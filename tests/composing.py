@@ -1,0 +1,31 @@
+"""`docker compose` for documents: itself where there is Docker, else what `Compose` makes of Podman."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from engine import Compose, Engine
+
+
+def main(*arguments: str) -> None:
+    engine = Engine.find()
+    assert engine
+    if engine.program == "docker":
+        os.execvp("docker", ["docker", "compose", *arguments])
+    option, file, verb, *rest = arguments
+    assert option == "-f", arguments
+    compose = Compose(engine, Path.cwd(), file, os.environ["COMPOSE_PROJECT_NAME"])
+    if verb == "up":
+        compose.up()
+    elif verb == "exec":
+        without_terminal, service, *command = rest
+        assert without_terminal == "-T", arguments
+        os.execvp(engine.program, [engine.program, "exec", "--interactive", compose.containers(service)[0], *command])
+    else:
+        print(compose.run(verb, *rest))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

