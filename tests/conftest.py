@@ -42,6 +42,9 @@ def pytest_configure() -> None:
     plumbum.local.env.update(GIT_IDENTITY)
     # Byte code is what makes the second start of a rendered service a fair one.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # And the make that runs the tests has arguments that are not those of the makes that are tested.
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "args"):
+        os.environ.pop(name, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
