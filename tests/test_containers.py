@@ -234,8 +234,8 @@ def test_development_composed(engine: Engine, project: Render, backend: str) -> 
                 engine.exec(compose.containers("app")[0], "alembic", *way)
             assert httpx2.get(f"{url}/health/ready").status_code == (200 if way[1] == "head" else 503)
 
-        health = directory / "src" / "my_service" / "api" / "health.py"
-        health.write_text(health.read_text("utf-8").replace('"/health"', '"/alive"'), "utf-8")
+        health = directory / "src" / "my_service" / "health.py"
+        health.write_text(health.read_text("utf-8").replace('PREFIX = "/health"', 'PREFIX = "/alive"'), "utf-8")
         wait_until(lambda: is_served(f"{url}/alive"), seconds=60)
 
 
