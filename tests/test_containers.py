@@ -246,8 +246,8 @@ def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
     compose.down()
     compose.up()
     item = f"{url}/api/v1/items/{created.json()['id']}"
-    # The names of the new containers may take a moment to be known to all of them.
-    wait_until(lambda: is_served(item, timeout=30), seconds=60)
+    # Podman's name server may say nothing to some of the new containers, replicas among them, for most of a minute.
+    wait_until(lambda: all(is_served(item, timeout=30) for _ in range(4)), seconds=120)
     assert httpx2.get(item, timeout=30).json()["name"] == "kept"
 
 
