@@ -141,9 +141,17 @@ class Compose:
                     self._wait(dependency, condition["condition"])
                 self.run("up", "--detach", "--no-deps", service)
             started += ready
-        for service, options in self.services.items():
-            if "alembic" not in options.get("entrypoint", ()):
-                self._wait(service, "service_healthy")
+        staying = [name for name, options in self.services.items() if "alembic" not in options.get("entrypoint", ())]
+        for service in staying:
+            self._wait(service, "service_healthy")
+        for service in staying:
+            for other in self._dependencies(service).keys() & set(staying):
+                for container in self.containers(service):
+                    wait_until(partial(self._knows, container, other), 120, f"{container} has no address of {other}")
+
+    def _knows(self, container: str, service: str) -> bool:
+        """Whether its name server tells it where a service is: Podman's may say nothing for most of a minute."""
+        return all(self.engine.try_run("exec", container, "getent", "hosts", service).status == 0 for _ in range(4))
 
     def _dependencies(self, service: str) -> dict[str, Any]:
         dependencies: dict[str, Any] = self.services[service].get("depends_on", {})

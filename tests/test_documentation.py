@@ -101,9 +101,9 @@ COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
 ITEMS = "http://127.0.0.1:8080/api/v1/items"
 NAMES = """python3 -c 'import json, sys; print([item["name"] for item in json.load(sys.stdin)["items"]])'"""
 WITNESSES = {
-    "## Back up": f"""```console\ncurl -sf --json '{{"name": "kept"}}' {ITEMS}\n```\n""",
-    "## Restore": f"""```console\ncurl -sf --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
-    "## Stop": f"```console\ncurl -sf {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n",
+    "## Back up": f"""```console\ncurl -sSf --json '{{"name": "kept"}}' {ITEMS}\n```\n""",
+    "## Restore": f"""```console\ncurl -sSf --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
+    "## Stop": f"```console\ncurl -sSf {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n",
 }
 """What shows that the restored data is the backup's: asked for before these headings."""
 
