@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy import URL, QueuePool, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, QueuePool, event, text
+from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from .dialects import dialect_for
 from .errors import DatabaseUnavailableError, OperatorError
@@ -47,6 +48,8 @@ class Database:
         # Health checks must not wait behind requests, nor take a connection from them.
         self.probe_engine = self.dialect.create_probe_engine(settings)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        reading = self.engine.execution_options(**self.dialect.reading_options(settings))
+        self.reading_sessions = async_sessionmaker(reading, sync_session_class=ReadingSession, expire_on_commit=False)
 
     async def connect(self) -> None:
         """Wait until the database answers, trying again with growing delays.
@@ -78,12 +81,22 @@ class Database:
             DatabaseUnavailableError: no connection was to be had.
         """
         async with self.sessions() as session, session.begin():
-            try:
-                await session.connection()
-            except CONNECTION_ERRORS as error:
-                logger.warning("database_unavailable", reason=reason_of(error))
-                raise DatabaseUnavailableError from error
+            await _connect(session)
             yield session
+
+    @asynccontextmanager
+    async def reading_session(self) -> AsyncIterator[AsyncSession]:
+        """A session for queries, spared what it takes to begin and end transactions.
+
+        Raises:
+            DatabaseUnavailableError: no connection was to be had.
+            InvalidRequestError: something was to be written.
+        """
+        async with self.reading_sessions() as session:
+            await _connect(session)
+            yield session
+            if session.new or session.dirty or session.deleted:
+                _refuse_to_write()
 
     async def ping(self) -> None:
         """Have the database answer a query.
@@ -103,6 +116,29 @@ class Database:
         """Close all connections."""
         await self.engine.dispose()
         await self.probe_engine.dispose()
+
+
+class ReadingSession(Session):
+    """Writes nothing: it would not be undone when the request fails."""
+
+
+@event.listens_for(ReadingSession, "before_flush")
+def _refuse_to_write(*_: object) -> NoReturn:
+    raise InvalidRequestError("This session only reads. What GET is asked for writes nothing: use another method.")
+
+
+@event.listens_for(ReadingSession, "do_orm_execute")
+def _refuse_to_execute(statement: ORMExecuteState) -> None:
+    if statement.is_insert or statement.is_update or statement.is_delete:
+        _refuse_to_write()
+
+
+async def _connect(session: AsyncSession) -> None:
+    try:
+        await session.connection()
+    except CONNECTION_ERRORS as error:
+        logger.warning("database_unavailable", reason=reason_of(error))
+        raise DatabaseUnavailableError from error
 
 
 def unreachable(url: URL, error: BaseException) -> OperatorError:

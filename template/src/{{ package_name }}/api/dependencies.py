@@ -16,6 +16,8 @@ from ..health import Health
 from ..middleware import RequestContext
 from ..utils.cache import TTLCache
 
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
 
 async def get_app_settings(request: Request) -> Settings:
     """The settings that this application was made with."""
@@ -39,13 +41,16 @@ async def get_current_context(request: Request) -> RequestContext:
     return cast("RequestContext", request.state.context)
 
 
-async def get_db_session(database: Annotated[Database, Depends(get_database)]) -> AsyncIterator[AsyncSession]:
+async def get_db_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A session of this request: committed when its handler returned, rolled back if it raised.
+
+    One that answers GET or HEAD, whose meaning is to change nothing, can only read.
 
     Raises:
         DatabaseUnavailableError: no connection was to be had.
     """
-    async with database.session() as session:
+    database = await get_database(request)
+    async with database.reading_session() if request.method in SAFE_METHODS else database.session() as session:
         yield session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,6 +24,9 @@ class Dialect(Protocol):
 
     def create_engine(self, settings: Settings) -> AsyncEngine:
         """The engine of the application's traffic, pooled as the settings say."""
+
+    def reading_options(self, settings: Settings) -> dict[str, Any]:
+        """Execution options of the traffic's connections when they are only read from."""
 
     def create_probe_engine(self, settings: Settings) -> AsyncEngine:
         """One connection apart from the traffic's, for health checks: it fails fast rather than waits."""

@@ -21,4 +21,5 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+        # With time zones, drivers return UTC.
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
