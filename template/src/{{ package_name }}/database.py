@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sqlalchemy import URL, QueuePool, event, text
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from .dialects import dialect_for
@@ -27,6 +27,9 @@ CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
 """How a failing connection shows: drivers let the operating system's errors through."""
 
 LONGEST_RETRY_DELAY = 5.0
+
+PATIENCE = 0.1
+"""Seconds that a request waits for a connection of the pool's own, before one is added for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Database:
         self.engine = self.dialect.create_engine(settings)
         # Health checks must not wait behind requests, nor take a connection from them.
         self.probe_engine = self.dialect.create_probe_engine(settings)
+        self._turns = asyncio.Semaphore(_queue(self.engine).size())
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         reading = self.engine.execution_options(**self.dialect.reading_options(settings))
         self.reading_sessions = async_sessionmaker(reading, sync_session_class=ReadingSession, expire_on_commit=False)
@@ -80,9 +84,10 @@ class Database:
         Raises:
             DatabaseUnavailableError: no connection was to be had.
         """
-        async with self.sessions() as session, session.begin():
+        async with self._turn(), self.sessions() as session:
             await _connect(session)
             yield session
+            await session.commit()
 
     @asynccontextmanager
     async def reading_session(self) -> AsyncIterator[AsyncSession]:
@@ -92,11 +97,28 @@ class Database:
             DatabaseUnavailableError: no connection was to be had.
             InvalidRequestError: something was to be written.
         """
-        async with self.reading_sessions() as session:
+        async with self._turn(), self.reading_sessions() as session:
             await _connect(session)
             yield session
             if session.new or session.dirty or session.deleted:
                 _refuse_to_write()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for one of the connections that stay open, first come, first served; if it takes long, go without.
+
+        The pool itself would add a connection at once, and close it at the end, which costs more than most requests
+        do; and it serves whoever comes when one is free, however long others have waited.
+        """
+        taken = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                taken = await self._turns.acquire()
+        try:
+            yield
+        finally:
+            if taken:
+                self._turns.release()
 
     async def ping(self) -> None:
         """Have the database answer a query.
@@ -108,8 +130,7 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     def pool_status(self) -> PoolStatus:
-        pool = self.engine.pool
-        assert isinstance(pool, QueuePool)
+        pool = _queue(self.engine)
         return PoolStatus(in_use=pool.checkedout(), idle=pool.checkedin(), overflow=max(0, pool.overflow()))
 
     async def dispose(self) -> None:
@@ -131,6 +152,11 @@ def _refuse_to_write(*_: object) -> NoReturn:
 def _refuse_to_execute(statement: ORMExecuteState) -> None:
     if statement.is_insert or statement.is_update or statement.is_delete:
         _refuse_to_write()
+
+
+def _queue(engine: AsyncEngine) -> QueuePool:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool
 
 
 async def _connect(session: AsyncSession) -> None:
