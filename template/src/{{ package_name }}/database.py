@@ -52,7 +52,7 @@ class Database:
         self.probe_engine = self.dialect.create_probe_engine(settings)
         self._turns = asyncio.Semaphore(_queue(self.engine).size())
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        reading = self.engine.execution_options(**self.dialect.reading_options(settings))
+        reading = self.engine.execution_options(**self.dialect.reading_options())
         self.reading_sessions = async_sessionmaker(reading, sync_session_class=ReadingSession, expire_on_commit=False)
 
     async def connect(self) -> None:

@@ -25,7 +25,7 @@ class Dialect(Protocol):
     def create_engine(self, settings: Settings) -> AsyncEngine:
         """The engine of the application's traffic, pooled as the settings say."""
 
-    def reading_options(self, settings: Settings) -> dict[str, Any]:
+    def reading_options(self) -> dict[str, Any]:
         """Execution options of the traffic's connections when they are only read from."""
 
     def create_probe_engine(self, settings: Settings) -> AsyncEngine:
