@@ -20,6 +20,7 @@ import asyncpg
 from copier import run_copy
 
 from harness import BenchmarkError, Cost, Route, Server, free_port, run, serving
+from peer_items import TABLE, add_items
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -34,6 +35,9 @@ PEER_OPTIONS = (
     *("--name", "peer_service", "--api-type", "rest", "--db", "postgresql", "--orm", "sqlalchemy", "--ci", "none"),
     *("--migrations", "--dummy", "--routers", "--gunicorn", "--quiet", "--force"),
 )
+THEIR_LIST, THEIR_CREATE = "list page / dummy", "create / dummy"
+"""Ours beside the peer's own example, of two columns in no order, and of an answer without the row."""
+
 PAGE = 50
 """Rows of a list page, wherever one is asked for."""
 
@@ -130,8 +134,10 @@ class Workshop:
             routes={
                 "health": Route("GET", "/health"),
                 "read by id": Route("GET", f"/api/v1/items/{READ}"),
-                "list page": Route("GET", f"/api/v1/items?limit={PAGE}"),
-                "create": Route("POST", "/api/v1/items", _new_row, 201),
+                "list page": (page := Route("GET", f"/api/v1/items?limit={PAGE}")),
+                "create": (create := Route("POST", "/api/v1/items", _new_row, 201)),
+                THEIR_LIST: page,
+                THEIR_CREATE: create,
             },
         )
         run([python, "-m", "compileall", "-q", "src"], project)
@@ -141,6 +147,7 @@ class Workshop:
     def peer(self, url: str) -> Subject:
         """What the peer's generator makes, with what its own `uv sync` installs, as its `python -m` serves it."""
         project = self.generate_peer()
+        add_items(project)
         install: list[str | Path] = [
             self.uv,
             "sync",
@@ -160,13 +167,17 @@ class Workshop:
             port_variable="PEER_SERVICE_PORT",
             routes={
                 "health": Route("GET", "/api/health"),
-                "list page": Route("GET", f"/api/dummy/?limit={PAGE}"),
-                "create": Route("PUT", "/api/dummy/", _new_row),
+                "read by id": Route("GET", f"/api/items/{READ}"),
+                "list page": Route("GET", f"/api/items/?limit={PAGE}"),
+                "create": Route("POST", "/api/items/", _new_row, 201),
+                THEIR_LIST: Route("GET", f"/api/dummy/?limit={PAGE}"),
+                THEIR_CREATE: Route("PUT", "/api/dummy/", _new_row),
             },
             workers_variable="PEER_SERVICE_WORKERS_COUNT",
         )
         run([python, "-m", "compileall", "-q", "peer_service"], project)
         run([python, "-m", "alembic", "upgrade", "head"], project, **subject.variables)
+        sql(url, TABLE)
         return subject
 
     def generate_peer(self) -> Path:
@@ -267,19 +278,18 @@ def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
 
 def fill(subject: Subject, rows: int) -> None:
     """Make its table have so many rows, that which is read among them."""
+    key = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
+    tables = {"my_service.item": key}
     if subject.name == "peer":
-        table, columns, values, first = "dummy_model", "name", "md5(n::text)", "'first'"
-    else:
-        table, columns = "my_service.item", "id, name"
-        values, first = "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'"
-    sql(
-        database_url(subject),
-        f"TRUNCATE {table}",
-        f"INSERT INTO {table} ({columns}) VALUES ({first})",
-        f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(2, {rows}) AS n",
-        f"VACUUM ANALYZE {table}",
-        "SELECT 1",
-    )
+        tables = {"item_model": key, "dummy_model": ("name", "md5(n::text)", "'first'")}
+    for table, (columns, values, first) in tables.items():
+        sql(
+            database_url(subject),
+            f"TRUNCATE {table}",
+            f"INSERT INTO {table} ({columns}) VALUES ({first})",
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(2, {rows}) AS n",
+            f"VACUUM ANALYZE {table}",
+        )
 
 
 @contextmanager

@@ -35,7 +35,7 @@ async def health(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
-    async with request.app.state.pool.acquire() as connection, connection.transaction():
+    async with request.app.state.pool.acquire() as connection:
         statement = f"SELECT {COLUMNS} FROM my_service.item WHERE id = $1"
         return answer(dict(await connection.fetchrow(statement, UUID(request.path_params["id"]))))
 
@@ -43,7 +43,7 @@ async def read(request: Request) -> Response:
 async def page(request: Request) -> Response:
     limit, after = int(request.query_params["limit"]), request.query_params.get("after")
     where, arguments = ("WHERE id > $2", (UUID(after),)) if after else ("", ())
-    async with request.app.state.pool.acquire() as connection, connection.transaction():
+    async with request.app.state.pool.acquire() as connection:
         statement = f"SELECT {COLUMNS} FROM my_service.item {where} ORDER BY id LIMIT $1"
         rows = await connection.fetch(statement, limit + 1, *arguments)
     items = [dict(row) for row in rows[:limit]]
