@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -146,7 +147,8 @@ class Workshop:
 
     def peer(self, url: str) -> Subject:
         """What the peer's generator makes, with what its own `uv sync` installs, as its `python -m` serves it."""
-        project = self.generate_peer()
+        project = self.directory / "peer-with-items"
+        shutil.copytree(self.generate_peer(), project)
         add_items(project)
         install: list[str | Path] = [
             self.uv,

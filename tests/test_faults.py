@@ -60,7 +60,7 @@ async def write_and_sleep(session: SessionDep) -> None:
 
 @router.get("/pool")
 async def pool(request: Request) -> dict[str, int]:
-    status = request.app.state.database.pool_status()
+    status = request.app.state.database.pool.status()
     return {"in_use": status.in_use, "idle": status.idle}
 """
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy import URL, QueuePool, event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from .dialects import dialect_for
 from .errors import DatabaseUnavailableError, OperatorError
 from .logs import get_logger
+from .pool import ConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,18 +28,6 @@ CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
 
 LONGEST_RETRY_DELAY = 5.0
 
-PATIENCE = 0.1
-"""Seconds that a request waits for a connection of the pool's own, before one is added for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """Connections of this process, as numbers."""
-
-    in_use: int
-    idle: int
-    overflow: int
-
 
 class Database:
     """Owns the engines of a process; create it when the application starts and dispose of it at the end."""
@@ -50,7 +38,7 @@ class Database:
         self.engine = self.dialect.create_engine(settings)
         # Health checks must not wait behind requests, nor take a connection from them.
         self.probe_engine = self.dialect.create_probe_engine(settings)
-        self._turns = asyncio.Semaphore(_queue(self.engine).size())
+        self.pool = ConnectionPool(self.engine, self.dialect.pool_size(settings))
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         reading = self.engine.execution_options(**self.dialect.reading_options())
         self.reading_sessions = async_sessionmaker(reading, sync_session_class=ReadingSession, expire_on_commit=False)
@@ -84,7 +72,7 @@ class Database:
         Raises:
             DatabaseUnavailableError: no connection was to be had.
         """
-        async with self._turn(), self.sessions() as session:
+        async with self.pool.turn(), self.sessions() as session:
             await _connect(session)
             yield session
             await session.commit()
@@ -97,28 +85,11 @@ class Database:
             DatabaseUnavailableError: no connection was to be had.
             InvalidRequestError: something was to be written.
         """
-        async with self._turn(), self.reading_sessions() as session:
+        async with self.pool.turn(), self.reading_sessions() as session:
             await _connect(session)
             yield session
             if session.new or session.dirty or session.deleted:
                 _refuse_to_write()
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for one of the connections that stay open, first come, first served; if it takes long, go without.
-
-        The pool itself would add a connection at once, and close it at the end, which costs more than most requests
-        do; and it serves whoever comes when one is free, however long others have waited.
-        """
-        taken = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                taken = await self._turns.acquire()
-        try:
-            yield
-        finally:
-            if taken:
-                self._turns.release()
 
     async def ping(self) -> None:
         """Have the database answer a query.
@@ -128,10 +99,6 @@ class Database:
         """
         async with self.probe_engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
-
-    def pool_status(self) -> PoolStatus:
-        pool = _queue(self.engine)
-        return PoolStatus(in_use=pool.checkedout(), idle=pool.checkedin(), overflow=max(0, pool.overflow()))
 
     async def dispose(self) -> None:
         """Close all connections."""
@@ -152,11 +119,6 @@ def _refuse_to_write(*_: object) -> NoReturn:
 def _refuse_to_execute(statement: ORMExecuteState) -> None:
     if statement.is_insert or statement.is_update or statement.is_delete:
         _refuse_to_write()
-
-
-def _queue(engine: AsyncEngine) -> QueuePool:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool
 
 
 async def _connect(session: AsyncSession) -> None:

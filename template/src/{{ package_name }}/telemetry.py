@@ -130,7 +130,7 @@ def _measuring(database: Database, health: Health) -> Iterator[None]:
 
     def measure_pool(options: CallbackOptions) -> Iterator[Observation]:
         if measuring:
-            status = database.pool_status()
+            status = database.pool.status()
             for state, count in (("used", status.in_use), ("idle", status.idle)):
                 yield metrics.Observation(
                     count, {"db.client.connection.pool.name": "main", "db.client.connection.state": state}
@@ -138,7 +138,7 @@ def _measuring(database: Database, health: Health) -> Iterator[None]:
 
     def measure_overflow(options: CallbackOptions) -> Iterator[Observation]:
         if measuring:
-            yield metrics.Observation(database.pool_status().overflow, {"db.client.connection.pool.name": "main"})
+            yield metrics.Observation(database.pool.status().overflow, {"db.client.connection.pool.name": "main"})
 
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
         if measuring:  # the caller is a thread

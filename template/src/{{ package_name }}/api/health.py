@@ -19,7 +19,7 @@ async def process() -> HealthReport:
 async def database(health: HealthDep, database: DatabaseDep, response: Response) -> DatabaseReport:
     """Whether the database answers, and how many connections to it are in use."""
     report = _report(response, database=await health.database_answers())
-    return DatabaseReport(**report.model_dump(), pool=PoolReport.model_validate(database.pool_status()))
+    return DatabaseReport(**report.model_dump(), pool=PoolReport.model_validate(database.pool.status()))
 
 
 @router.get("/ready", responses={503: {"model": HealthReport, "description": "Unavailable"}})

@@ -23,7 +23,10 @@ class Dialect(Protocol):
         """
 
     def create_engine(self, settings: Settings) -> AsyncEngine:
-        """The engine of the application's traffic, pooled as the settings say."""
+        """The engine of the application's traffic, with a pool of as many connections as there may be."""
+
+    def pool_size(self, settings: Settings) -> int:
+        """How many of them stay open."""
 
     def reading_options(self) -> dict[str, Any]:
         """Execution options of the traffic's connections when they are only read from."""
