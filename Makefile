@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload questions pictures names clean
+.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload bench-servers questions pictures names clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -73,6 +73,9 @@ bench-image: $(INSTALLED) ## Measure the image's size and start-up
 
 bench-overload: $(INSTALLED) ## Measure what more clients get than the service can work for
 	@$(BIN)/python benchmarks/overload.py
+
+bench-servers: $(INSTALLED) ## Measure the service on other servers, event loops and parsers of HTTP
+	@$(BIN)/python benchmarks/servers.py
 
 questions: $(INSTALLED) ## Refresh the table of questions in README.md
 	@$(BIN)/python scripts/questions.py

@@ -9,13 +9,18 @@ from report import OURS, Row, Table
 ROWS = {
     ("render", "copy, CPU"): "CPU of a render",
     ("start", "first healthy answer, CPU"): "CPU to the first answer",
+    ("routes", "500 more routes, CPU"): "the same with 500 routes more",
     ("memory", "PSS idle"): "memory, idle",
     ("memory", "PSS after 10,000 requests"): "memory, after 10,000 requests",
     ("requests", "health, CPU"): "CPU of a health check",
+    ("requests", "read by id, CPU"): "CPU of a read by id",
     ("requests", "list page, CPU"): "CPU of a list page",
     ("requests", "create, CPU"): "CPU of a create",
+    ("requests", "read by id, rate"): "reads by id per second",
     ("requests", "list page, rate"): "list pages per second",
     ("requests", "create, rate"): "creates per second",
+    ("clients", "50 clients, p99"): "p99 of a list page, 50 clients",
+    ("rows", "1,000,000 rows, middle page, p50"): "a page in the middle of 10⁶ rows",
 }
 """Those that are drawn, and what they are called there."""
 

@@ -59,6 +59,7 @@ class Subject:
 
     Args:
         port_variable: the environment variable that says where it listens.
+        port_argument: whether its command, too, ends with the port.
         routes: what it can be asked, by the names that all subjects have in common.
     """
 
@@ -69,13 +70,15 @@ class Subject:
     port_variable: str
     routes: Mapping[str, Route]
     workers_variable: str = ""
+    port_argument: bool = False
 
     @contextmanager
     def serving(self, **variables: str) -> Iterator[Server]:
         """Serve on a free port, with more settings than its own."""
         port = free_port()
         settings = {**self.variables, self.port_variable: str(port), **variables}
-        with serving(self.command, self.cwd, port, self.routes["health"].path, settings) as server:
+        command = (*self.command, str(port)) if self.port_argument else self.command
+        with serving(command, self.cwd, port, self.routes["health"].path, settings) as server:
             yield server
 
 

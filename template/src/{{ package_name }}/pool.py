@@ -54,8 +54,10 @@ class ConnectionPool:
         self._open = 0
         self._last_busy = 0.0
         self._turns = asyncio.Semaphore(self._pool.size())
-        for name in ("connect", "close", "checkout", "checkin"):
-            event.listen(engine.sync_engine, name, getattr(self, f"_on_{name}"))
+        event.listen(engine.sync_engine, "connect", self._on_connect)
+        event.listen(engine.sync_engine, "close", self._on_close)
+        event.listen(engine.sync_engine, "checkout", self._on_checkout)
+        event.listen(engine.sync_engine, "checkin", self._on_checkin)
 
     def status(self) -> PoolStatus:
         in_use = self._pool.checkedout()
