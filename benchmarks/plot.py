@@ -20,7 +20,6 @@ ROWS = {
     ("requests", "list page, rate"): "list pages per second",
     ("requests", "create, rate"): "creates per second",
     ("clients", "50 clients, p99"): "p99 of a list page, 50 clients",
-    ("rows", "1,000,000 rows, middle page, p50"): "a page in the middle of 10⁶ rows",
 }
 """Those that are drawn, and what they are called there."""
 
