@@ -59,7 +59,6 @@ class Subject:
 
     Args:
         port_variable: the environment variable that says where it listens.
-        port_argument: whether its command, too, ends with the port.
         routes: what it can be asked, by the names that all subjects have in common.
     """
 
@@ -70,15 +69,13 @@ class Subject:
     port_variable: str
     routes: Mapping[str, Route]
     workers_variable: str = ""
-    port_argument: bool = False
 
     @contextmanager
     def serving(self, **variables: str) -> Iterator[Server]:
         """Serve on a free port, with more settings than its own."""
         port = free_port()
         settings = {**self.variables, self.port_variable: str(port), **variables}
-        command = (*self.command, str(port)) if self.port_argument else self.command
-        with serving(command, self.cwd, port, self.routes["health"].path, settings) as server:
+        with serving(self.command, self.cwd, port, self.routes["health"].path, settings) as server:
             yield server
 
 
@@ -283,10 +280,10 @@ def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
 
 def fill(subject: Subject, rows: int) -> None:
     """Make its table have so many rows, that which is read among them."""
-    key = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
-    tables = {"my_service.item": key}
+    items = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
+    tables = {"my_service.item": items}
     if subject.name == "peer":
-        tables = {"item_model": key, "dummy_model": ("name", "md5(n::text)", "'first'")}
+        tables = {"item_model": items, "dummy_model": ("name", "md5(n::text)", "'first'")}
     for table, (columns, values, first) in tables.items():
         sql(
             database_url(subject),
