@@ -62,7 +62,7 @@ RUN_ELSEWHERE = {
     r"make audit|make test": "test_from_a_clone_to_a_green_first_push",
     r"python -m (venv|pip) .*|uv sync": "test_from_a_clone_to_a_green_first_push",
     r"python -m my_service --reload": "test_development_composed",
-    r"python -m pytest --cov": "test_its_own_suite_passes",
+    r"python -m pytest -n logical --cov": "test_its_own_suite_passes",
     r"python scripts/update_requirements\.py": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
     r"make update-check": "test_what_an_update_would_change_is_shown",
     r"make rename-package": "test_a_package_can_be_renamed",

@@ -6,17 +6,20 @@ import json
 import os
 import socket
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import uvicorn
-from fastapi import FastAPI
 from sqlalchemy import URL
 
 from . import __version__
 from .config import Settings, get_settings
 from .logs import configure_logging
-from .main import create_app
+
+# The application is imported where it is needed: it takes longer than all else here, and the process that watches the
+# code and the commands that show something do without.
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 STARTUP_FAILED = 3
 
@@ -24,7 +27,7 @@ STARTUP_FAILED = 3
 class Server(uvicorn.Server):
     """Fails its readiness for a while before it stops accepting, so that load balancers look elsewhere first."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: "FastAPI", settings: Settings) -> None:
         super().__init__(uvicorn.Config(app, **_options(settings)))
         self._app = app
         self._shutdown_delay = settings.shutdown_delay
@@ -80,6 +83,8 @@ def _serve(*, reload: bool) -> None:
             f"{__package__}.main:create_app", factory=True, reload=True, reload_dirs="src", **_options(settings)
         )
         return
+    from .main import create_app
+
     server = Server(create_app(settings), settings)
     server.run()
     if not server.started:
@@ -97,6 +102,8 @@ def config() -> None:
 @main.command()
 def routes() -> None:
     """List what is served."""
+    from .main import create_app
+
     for path, operations in create_app(get_settings()).openapi()["paths"].items():
         for method, operation in operations.items():
             click.echo(f"{method.upper():7} {path}  {operation['summary']}")
