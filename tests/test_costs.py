@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import EnvironmentOf, Render
+from processes import free_port
 
 MODULES = 480
 """A few per cent more than there are; many more at once are something that the service did not import before."""
@@ -58,6 +60,26 @@ async def main():
 asyncio.run(main())
 """
 
+SERVING = """
+import asyncio, gc
+
+from my_service.main import create_app
+from my_service.__main__ import Server, get_settings
+
+
+async def main():
+    server = Server(create_app(), get_settings())
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    print("RESULT", len(gc.get_objects()), gc.get_freeze_count())
+    server.should_exit = True
+    await serving
+
+
+asyncio.run(main())
+"""
+
 
 @pytest.fixture(scope="module")
 def costs(render: Render, environment: EnvironmentOf, postgres: str) -> dict[str, Any]:
@@ -85,3 +107,15 @@ def test_a_process_that_serves_imports_what_it_needs(costs: dict[str, Any]) -> N
     assert len(modules) < MODULES
     for unneeded in ("alembic", "mako", "opentelemetry.sdk", "opentelemetry.exporter", "prometheus_client", "jinja2"):
         assert not [name for name in modules if f"{name}.".startswith(f"{unneeded}.")], unneeded
+
+
+def test_a_process_that_serves_looks_for_garbage_among_what_requests_made(
+    render: Render, environment: EnvironmentOf, tmp_path: Path
+) -> None:
+    service = render()
+    database = f"sqlite:///{tmp_path / 'test.db'}"
+    python = environment(service)
+    output = python.script(service, "-c", SERVING, DATABASE_URL=database, LOG_LEVEL="ERROR", PORT=str(free_port()))
+    looked_through, frozen = map(int, output.stdout.rpartition("RESULT ")[2].split())
+    assert frozen > 50_000
+    assert looked_through < frozen / 50

@@ -1,6 +1,7 @@
 """The command line: `python -m` this package serves it, `--help` tells what else it does."""
 
 import asyncio
+import gc
 import http.client
 import json
 import os
@@ -31,6 +32,12 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(app, **_options(settings)))
         self._app = app
         self._shutdown_delay = settings.shutdown_delay
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What there is by now stays until the end: looking through all of it for garbage, again and again, would hold
+        # up every request of the moment for some 50 ms.
+        gc.freeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not uvicorn's own, which raises the signal again at the end: a stop that was asked for is no failure.
