@@ -42,6 +42,7 @@ def measure(workshop: Workshop, table: Table, rounds: int, matrix_rounds: int) -
         ("whole answer matrix", "ours"): lambda: render_matrix(workshop.template, targets, "own"),
         ("whole answer matrix", "empty"): lambda: render_matrix(empty, targets, "none"),
     }
+    rendered = {("copy", "ours"): targets / "project", ("copy", "peer"): workshop.directory / "peer" / "peer_service"}
     for works, times in ((commands, rounds), (matrices, matrix_rounds)):
         for _ in range(times):
             for (name, subject), work in works.items():
@@ -50,6 +51,14 @@ def measure(workshop: Workshop, table: Table, rounds: int, matrix_rounds: int) -
                 cost = work()
                 table.row(SECTION, f"{name}, wall", "s").add(subject, cost.wall)
                 table.row(SECTION, f"{name}, CPU", "s").add(subject, cost.cpu)
+                if (name, subject) in rendered:
+                    files = count_files(rendered[name, subject])
+                    table.row(SECTION, f"{name}, CPU a file", "ms").add(subject, cost.cpu / files * 1000)
+                    table.row(SECTION, f"{name}, files", "", "more").add(subject, files)
+
+
+def count_files(project: Path) -> int:
+    return sum(path.is_file() for path in project.rglob("*") if not {".git", "__pycache__"} & {*path.parts})
 
 
 def copy(template: Path, target: Path) -> Cost:

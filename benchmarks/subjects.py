@@ -204,7 +204,11 @@ class Workshop:
     def bare(self, ours: Subject, url: str) -> Subject:
         """Starlette and asyncpg with nothing between, on the same libraries, for the same answers."""
         return replace(
-            ours, name="bare", command=(ours.command[0], LIMITS / "bare.py"), variables={"DATABASE_URL": url}
+            ours,
+            name="bare",
+            command=(ours.command[0], LIMITS / "bare.py"),
+            variables={"DATABASE_URL": url},
+            routes={name: route for name, route in ours.routes.items() if name not in (THEIR_LIST, THEIR_CREATE)},
         )
 
     def floor(self, ours: Subject) -> Subject:
