@@ -15,14 +15,18 @@ ROWS = 1000
 
 
 def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float) -> None:
-    """Requests per second, milliseconds to the answer, and microseconds of the processor, of each kind of request."""
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
-        for name, subject in subjects.items():
-            fill(subject, ROWS)
-            for route in subject.routes.values():
-                load(servers[name], route, CLIENTS, requests=200)  # so that caches and pools are full
-        for _ in range(rounds):
+    """Requests per second, milliseconds to the answer, and microseconds of the processor, of each kind of request.
+
+    Each round has new processes, of which one or the other is some per cent faster, by the luck of its memory's layout.
+    """
+    for subject in subjects.values():
+        fill(subject, ROWS)
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+            for name, subject in subjects.items():
+                for route in subject.routes.values():
+                    load(servers[name], route, CLIENTS, requests=200)  # so that caches and pools are full
             for kind in subjects["ours"].routes:
                 for name, subject in subjects.items():
                     if kind in subject.routes:

@@ -71,10 +71,10 @@ SECTIONS: dict[str, Section] = {
     ),
     "requests": lambda place, found, table, scale: asking.measure(served(found), table, scale.rounds, scale.seconds),
     "clients": lambda place, found, table, scale: growing.measure_clients(
-        served(found), table, scale.long_rounds, scale.seconds, scale.clients
+        served(found), table, scale.rounds, scale.seconds, scale.clients
     ),
     "rows": lambda place, found, table, scale: growing.measure_rows(
-        served(found), table, scale.long_rounds, scale.seconds / 2, scale.rows
+        served(found), table, scale.rounds, scale.seconds / 2, scale.rows
     ),
     "routes": lambda place, found, table, scale: growing.measure_routes(
         served(found), table, scale.long_rounds, scale.routes

@@ -49,11 +49,11 @@ def measure_clients(
     subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float, counts: tuple[int, ...]
 ) -> None:
     """The list page asked for by more and more clients: answers per second, and milliseconds of the 99th percentile."""
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
-        for subject in subjects.values():
-            fill(subject, 1000)
-        for _ in range(rounds):
+    for subject in subjects.values():
+        fill(subject, 1000)
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
             for count in counts:
                 for name, subject in subjects.items():
                     result = load(servers[name], subject.routes["list page"], count, seconds=seconds)
@@ -65,16 +65,16 @@ def measure_rows(
     subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float, counts: tuple[int, ...]
 ) -> None:
     """Milliseconds of the first page and of one in the middle, asked for by one client."""
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
-        for count in counts:
-            for subject in subjects.values():
-                fill(subject, count)
-            pages = {
-                "first": {name: subject.routes["list page"] for name, subject in subjects.items()},
-                "middle": {name: middle_page(subject, count) for name, subject in subjects.items()},
-            }
-            for _ in range(rounds):
+    for count in counts:
+        for subject in subjects.values():
+            fill(subject, count)
+        pages = {
+            "first": {name: subject.routes["list page"] for name, subject in subjects.items()},
+            "middle": {name: middle_page(subject, count) for name, subject in subjects.items()},
+        }
+        for _ in range(rounds):
+            with ExitStack() as stack:
+                servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
                 for page, routes in pages.items():
                     for name, route in routes.items():
                         result = load(servers[name], route, 1, seconds=seconds)
