@@ -109,6 +109,15 @@ def test_a_process_that_serves_imports_what_it_needs(costs: dict[str, Any]) -> N
         assert not [name for name in modules if f"{name}.".startswith(f"{unneeded}.")], unneeded
 
 
+def test_commands_that_serve_nothing_do_without_the_application(render: Render, environment: EnvironmentOf) -> None:
+    service = render()
+    program = "import sys, my_service.__main__; print(*sys.modules)"
+    loaded = environment(service).script(service, "-c", program).stdout.split()
+    assert "my_service.config" in loaded
+    assert "my_service.main" not in loaded
+    assert "fastapi" not in loaded
+
+
 def test_a_process_that_serves_looks_for_garbage_among_what_requests_made(
     render: Render, environment: EnvironmentOf, tmp_path: Path
 ) -> None:
