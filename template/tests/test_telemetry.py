@@ -21,7 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from test_server import assert_refused, free_port, serving
+from test_server import assert_refused, free_port, serving, wait_until_well
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
@@ -126,7 +126,7 @@ def test_a_collector_receives_all_of_one_trace(traced: list[str], collector: Col
         "LOG_LEVEL": "DEBUG",
     }
     with serving(traced, **variables) as (process, url):
-        assert httpx2.get(f"{url}/health/ready").status_code == 200
+        wait_until_well(f"{url}/health/ready")
         assert "opentelemetry.sdk" in httpx2.get(f"{url}/traced", headers=CALLER).json()
         assert httpx2.get(f"{url}/broken").status_code == 500
         deadline = time.monotonic() + 10
