@@ -57,6 +57,12 @@ class Collector(ThreadingHTTPServer):
         ]
 
     @property
+    def checks(self) -> list[dict[str, int]]:
+        """What each export says of the health."""
+        exports = (metric.gauge.data_points for metric in self.metrics if metric.name == "health.check")
+        return [{values(point.attributes)["check"]: point.as_int for point in export} for export in exports]
+
+    @property
     def records(self) -> list[LogRecord]:
         requests = map(ExportLogsServiceRequest.FromString, self.received["/v1/logs"])
         return [
@@ -130,8 +136,12 @@ def test_a_collector_receives_all_of_one_trace(traced: list[str], collector: Col
         assert "opentelemetry.sdk" in httpx2.get(f"{url}/traced", headers=CALLER).json()
         assert httpx2.get(f"{url}/broken").status_code == 500
         deadline = time.monotonic() + 10
-        while not {"health.check", "http.server.request.duration"} <= {metric.name for metric in collector.metrics}:
+        while "http.server.request.duration" not in {metric.name for metric in collector.metrics}:
             assert time.monotonic() < deadline
+            time.sleep(0.05)
+        # One that is well: on a busy machine, the database may now and then take longer than a check waits for it.
+        while {"database": 1, "migrations": 1} not in collector.checks:
+            assert time.monotonic() < deadline, collector.checks
             time.sleep(0.05)
         lines = stop(process)
 
@@ -172,8 +182,6 @@ def test_a_collector_receives_all_of_one_trace(traced: list[str], collector: Col
     connections = metrics["db.client.connection.count"].sum.data_points
     assert {values(point.attributes)["db.client.connection.state"] for point in connections} == {"used", "idle"}
     assert [point.as_int for point in metrics["db.client.connection.overflow"].sum.data_points] == [0]
-    checks = metrics["health.check"].gauge.data_points
-    assert {values(point.attributes)["check"]: point.as_int for point in checks} == {"database": 1, "migrations": 1}
 
     (trace, *_) = map(ExportTraceServiceRequest.FromString, collector.received["/v1/traces"])
     resource = values(trace.resource_spans[0].resource.attributes)
