@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 
 from harness import load
 from report import Table
-from subjects import Subject, fill
+from subjects import Subject, fill, serving_all
 
 SECTION = "requests"
 CLIENTS = 16
@@ -22,8 +21,7 @@ def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds:
     for subject in subjects.values():
         fill(subject, ROWS)
     for _ in range(rounds):
-        with ExitStack() as stack:
-            servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+        with serving_all(subjects) as servers:
             for name, subject in subjects.items():
                 for route in subject.routes.values():
                     load(servers[name], route, CLIENTS, requests=200)  # so that caches and pools are full

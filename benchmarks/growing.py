@@ -6,13 +6,12 @@ import json
 import shutil
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from harness import Route, load
 from report import Table
-from subjects import Subject, database_url, fill, sql
+from subjects import Subject, database_url, fill, serving_all, sql
 
 CLIENTS, ROWS, ROUTES = "clients", "rows", "routes"
 
@@ -52,8 +51,7 @@ def measure_clients(
     for subject in subjects.values():
         fill(subject, 1000)
     for _ in range(rounds):
-        with ExitStack() as stack:
-            servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+        with serving_all(subjects) as servers:
             for count in counts:
                 for name, subject in subjects.items():
                     result = load(servers[name], subject.routes["list page"], count, seconds=seconds)
@@ -73,8 +71,7 @@ def measure_rows(
             "middle": {name: middle_page(subject, count) for name, subject in subjects.items()},
         }
         for _ in range(rounds):
-            with ExitStack() as stack:
-                servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+            with serving_all(subjects) as servers:
                 for page, routes in pages.items():
                     for name, route in routes.items():
                         result = load(servers[name], route, 1, seconds=seconds)

@@ -282,6 +282,13 @@ def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
         yield {subject.name: subject for subject in (ours, peer, bare, workshop.floor(ours))}
 
 
+@contextmanager
+def serving_all(subjects: Mapping[str, Subject]) -> Iterator[dict[str, Server]]:
+    """A server of each, by its name."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
+
+
 def fill(subject: Subject, rows: int) -> None:
     """Make its table have so many rows, that which is read among them."""
     items = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
