@@ -180,8 +180,9 @@ def copy_rows(service: Subject, server: Any, directory: Path, rows: int = 50_000
     run([sys.executable, "-c", fill], directory)
     target = create_database(server, "copied")
     run(migrate, service.cwd, **{**service.variables, "DATABASE_URL": target})
-    copied = run([python, "scripts/copy_data.py", source, target], service.cwd, **service.variables)
-    print(f"\ncopy_data.py, SQLite to PostgreSQL: {rows / copied.wall:,.0f} rows/s, verified")
+    copy_data = (sys.executable, "-m", "standfast", "copy-data", "--project", service.cwd, "--python", python)
+    copied = run([*copy_data, source, target], ROOT, **service.variables)
+    print(f"\nstandfast copy-data, SQLite to PostgreSQL: {rows / copied.wall:,.0f} rows/s, verified")
 
 
 if __name__ == "__main__":

@@ -1,49 +1,52 @@
-"""Give the package of a rendered project another name: `make rename-package DEST=../my-service TO=orders`.
-
-The project is merged with the difference between two renders of its own version of the template, which differ in the
-name alone, so what its owner changed stays. A later `copier update` goes on from there.
-"""
+"""Rename the package of a project."""
 
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from copier import run_copy
 from copier.errors import CopierError
+from plumbum import ProcessExecutionError
 
-ANSWERS = ".copier-answers.yml"
+from .project import ANSWERS_FILE, Project
 
 
-@click.command(help=__doc__.split("\n\n")[0] if __doc__ else None)
-@click.argument("project", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("name")
-def main(*, project: Path, name: str) -> None:
-    if git(project, "status", "--porcelain"):
-        raise click.ClickException(f"{project} has changes that are not committed: commit them first.")
-    answers: dict[str, Any] = yaml.safe_load((project / ANSWERS).read_text("utf-8"))
-    former = answers["package_name"]
-    with tempfile.TemporaryDirectory() as directory:
-        before, after = Path(directory, "before"), Path(directory, "after")
+def rename(project: Project, name: str) -> None:
+    """Rename the package of a project whose changes are all committed.
+
+    Raises:
+        ClickException: nothing was changed; the message says why.
+        SystemExit: the package was renamed, but there are conflicts.
+    """
+    directory, former = project.directory, project.package
+    if git(directory, "status", "--porcelain"):
+        raise click.ClickException(f"{directory.absolute()} has uncommitted changes. Commit them first.")
+    if missing := {"_src_path", "_commit"} - project.answers.keys():
+        raise click.ClickException(f"{ANSWERS_FILE} has no {min(missing)}, so the project cannot be rendered again.")
+    if name == former:
+        raise click.ClickException(f"The package is called {name} already.")
+    with tempfile.TemporaryDirectory() as temporary:
+        before, after = Path(temporary, "before"), Path(temporary, "after")
         try:
-            render(before, answers)
-            render(after, {**answers, "package_name": name, "rendered_package_name": name})
+            render(before, project.answers)
+            render(after, {**project.answers, "package_name": name, "rendered_package_name": name})
         except (CopierError, ValueError) as error:
             raise click.ClickException(str(error)) from None
-        git(project, "mv", f"src/{former}", f"src/{name}")
-        conflicts = merge(project, before, after, former, name)
-    rewrite_imports(project, former, name)
-    click.echo(f"  ✅ {former} is {name} now. Look at `git diff HEAD`, run make test, commit.")
+        except ProcessExecutionError as error:
+            reason = error.stderr.strip().splitlines()[-1:] or [f"git exited with {error.retcode}"]
+            raise click.ClickException(f"Cannot get {project.answers['_src_path']}: {reason[0]}") from None
+        git(directory, "mv", f"src/{former}", f"src/{name}")
+        conflicts = merge(directory, before, after, former, name)
+    rewrite_imports(directory, former, name)
+    click.echo(f"✅ {former} is {name} now. Read `git diff HEAD`, run `make test`, and commit.")
     if conflicts:
-        click.echo(f"  ❌ conflicts in {', '.join(conflicts)}")
-        raise SystemExit(1)
+        raise click.ClickException(f"Resolve the conflicts in {', '.join(conflicts)}.")
 
 
 def render(directory: Path, answers: dict[str, Any]) -> None:
@@ -52,7 +55,7 @@ def render(directory: Path, answers: dict[str, Any]) -> None:
 
 
 def merge(project: Path, before: Path, after: Path, former: str, name: str) -> list[str]:
-    """Merge file by file; those with conflicts."""
+    """Merge each rendered file with the project's; return the files with conflicts."""
     conflicts = []
     for old in (path for path in before.rglob("*") if path.is_file()):
         relative = str(old.relative_to(before)).replace(f"src/{former}/", f"src/{name}/")
@@ -65,7 +68,7 @@ def merge(project: Path, before: Path, after: Path, former: str, name: str) -> l
 
 
 def rewrite_imports(project: Path, former: str, name: str) -> None:
-    """In what the template knows nothing of: the owner's own files and lines."""
+    """Rename the package in the owner's own files and lines, which the template does not know."""
     modules = {
         ".".join(path.relative_to(project / "src").with_suffix("").parts).replace(name, former, 1)
         for path in (project / "src" / name).rglob("*.py")
@@ -82,7 +85,7 @@ def rewrite_imports(project: Path, former: str, name: str) -> None:
 
 
 def rewrite(line: str, node: ast.stmt | ast.expr, former: str, name: str) -> str:
-    """The line with the package's name replaced: all along in an import, where the text is otherwise."""
+    """Return the line with the package renamed: everywhere in an import, once in a string."""
     encoded = line.encode()
     start, end = (0, len(encoded)) if isinstance(node, ast.stmt) else (node.col_offset, node.end_col_offset or 0)
     inside = re.sub(rf"(?<![\w.]){former}(?!\w)", name, encoded[start:end].decode(), count=isinstance(node, ast.expr))
@@ -90,7 +93,7 @@ def rewrite(line: str, node: ast.stmt | ast.expr, former: str, name: str) -> str
 
 
 def names_package(node: ast.AST, former: str, modules: set[str]) -> bool:
-    """Whether it is an absolute import of the package, or a text that is the name of one of its modules."""
+    """Return whether the node is an absolute import of the package, or a string with the name of a module in it."""
     if isinstance(node, ast.Import):
         return any(alias.name.split(".")[0] == former for alias in node.names)
     if isinstance(node, ast.ImportFrom):
@@ -103,7 +106,3 @@ def git(project: Path, *arguments: str) -> str:
     if finished.returncode:
         raise click.ClickException(f"git {arguments[0]}: {finished.stderr.strip()}")
     return finished.stdout
-
-
-if __name__ == "__main__":
-    sys.exit(main())

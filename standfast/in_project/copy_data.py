@@ -1,13 +1,11 @@
-"""Copy all rows from one database to another: from SQLite to PostgreSQL, or between any two that the service runs on.
+"""Copy all rows from one database to another: copy_data PACKAGE SOURCE TARGET."""
 
-Both must have the same migrations. Everything is copied in one transaction, which is committed only if counts and
-checksums of both sides agree; the source is only read.
-"""
+from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,22 +17,25 @@ from typing import Any
 
 import click
 from sqlalchemy import URL, Column, Connection, Table, bindparam, func, insert, inspect, literal_column, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from {{ package_name }}.config import Settings, get_settings
-from {{ package_name }}.database import CONNECTION_ERRORS, unreachable
-from {{ package_name }}.dialects import dialect_for, parse_database_url
-from {{ package_name }}.errors import OperatorError
-from {{ package_name }}.migrations import VERSION_TABLE
-from {{ package_name }}.models import Base
+from _project import (
+    CONNECTION_ERRORS,
+    INTERRUPTED,
+    WRONG_ARGUMENTS,
+    CommandError,
+    Project,
+    connection_error,
+    error_summary,
+    fail,
+)
 
 BATCH = 1000
 
 
 @dataclass(slots=True)
 class Digest:
-    """What a table holds, whatever the order of its rows."""
+    """Number and checksum of a table's rows, which do not depend on their order."""
 
     rows: int = 0
     checksum: int = 0
@@ -47,7 +48,7 @@ class Digest:
 
 
 def canonical(value: Any) -> Any:
-    """A value as JSON, the same for all databases that keep it truly."""
+    """Return a value as JSON that is the same for all databases that store the value exactly."""
     match value:
         case Enum():
             return canonical(value.value)
@@ -67,57 +68,54 @@ def canonical(value: Any) -> Any:
             return str(value)
 
 
-@click.command(help=__doc__)
-@click.argument("source")
-@click.argument("target")
-def main(source: str, target: str) -> None:
-    source_url, target_url = parse(source, "SOURCE"), parse(target, "TARGET")
+def main(package: str, source: str, target: str) -> None:
+    project = Project(package)
+    source_url, target_url = parse(project, source, "SOURCE"), parse(project, target, "TARGET")
     if source_url == target_url:
-        raise click.UsageError("SOURCE and TARGET are the same database.")
+        fail("SOURCE and TARGET are the same database.", WRONG_ARGUMENTS)
     if source_url.get_backend_name() == "sqlite" and not Path(source_url.database or "").exists():
-        raise click.UsageError(f"There is no file {source_url.database}.")
+        fail(f"SOURCE: there is no file {source_url.database}.", WRONG_ARGUMENTS)
     try:
-        copied = asyncio.run(copy(get_settings(), source_url, target_url))
-    except OperatorError as error:
-        sys.exit(f"❌ {error}")
-    except SQLAlchemyError as error:
-        sys.exit(f"❌ Nothing was copied: {getattr(error, 'orig', None) or error}")
+        copied = asyncio.run(copy(project, source_url, target_url))
+    except project.errors as error:
+        fail(error)
+    except CONNECTION_ERRORS as error:
+        fail(f"Nothing was copied: {error_summary(error)}")
     except KeyboardInterrupt:
-        click.echo("❌ Interrupted: nothing was copied.", err=True)
-        sys.exit(130)
+        fail("Interrupted. Nothing was copied.", INTERRUPTED)
     click.echo(f"✅ {copied} rows copied and verified")
 
 
-def parse(value: str, name: str) -> URL:
+def parse(project: Project, value: str, name: str) -> URL:
     try:
-        return parse_database_url(value)
+        return project.parse_url(value)
     except ValueError as error:
-        raise click.UsageError(f"{name} {error}") from None
+        fail(f"{name} {error}", WRONG_ARGUMENTS)
 
 
-async def copy(settings: Settings, source_url: URL, target_url: URL) -> int:
-    """Copy the tables of all models; how many rows that were.
+async def copy(project: Project, source_url: URL, target_url: URL) -> int:
+    """Copy the tables of all models; return the number of rows.
 
     Raises:
-        OperatorError: nothing was copied, because of what the message says.
+        CommandError: nothing was copied; the message says why.
     """
-    async with connected(settings, source_url) as source, connected(settings, target_url) as target:
-        await check(source, target, Base.metadata.sorted_tables)
-        return await copy_tables(source, target, Base.metadata.sorted_tables)
+    tables = project.metadata.sorted_tables
+    async with connect(project, source_url) as source, connect(project, target_url) as target:
+        await check(project, source, target, tables)
+        return await copy_tables(source, target, tables)
 
 
 @asynccontextmanager
-async def connected(settings: Settings, url: URL) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction that sees the database as it was at its beginning."""
-    direct = {"database_url": url, "database_migration_url": None, "database_pgbouncer": False}
-    engine = dialect_for(url).create_migration_engine(settings.model_copy(update=direct))
+async def connect(project: Project, url: URL) -> AsyncIterator[AsyncConnection]:
+    """Return a connection in a transaction that sees the database as it was when the transaction began."""
+    engine = project.create_engine(url)
     if url.get_backend_name() == "postgresql":
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     try:
         try:
             connection = await engine.connect()
         except CONNECTION_ERRORS as error:
-            raise unreachable(url, error) from error
+            raise connection_error(url, error) from error
         try:
             async with connection.begin():
                 yield connection
@@ -127,28 +125,29 @@ async def connected(settings: Settings, url: URL) -> AsyncIterator[AsyncConnecti
         await engine.dispose()
 
 
-async def check(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> None:
+async def check(project: Project, source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> None:
+    version_table = project.version_table
+
+    def is_migrated(connection: Connection) -> bool:
+        return inspect(connection).has_table(version_table.name, version_table.schema)
+
     revisions: list[set[str]] = []
     for name, connection in (("source", source), ("target", target)):
-        if not await connection.run_sync(has_version_table):
-            raise OperatorError(f"The {name} was never migrated: run `alembic upgrade head` on it first.")
-        revisions.append(set(await connection.scalars(select(VERSION_TABLE.c.version_num))))
+        if not await connection.run_sync(is_migrated):
+            raise CommandError(f"The {name} has no migrations: run `alembic upgrade head` on it first.")
+        revisions.append(set(await connection.scalars(select(version_table.c.version_num))))
     if revisions[0] != revisions[1]:
-        raise OperatorError("Source and target have different migrations: run `alembic upgrade head` on both first.")
+        raise CommandError("Source and target have different migrations: run `alembic upgrade head` on both first.")
     for table in tables:
         if await target.scalar(select(literal_column("1")).select_from(table).limit(1)):
-            raise OperatorError(f"The target has rows in {table.name} already: it must be empty.")
-
-
-def has_version_table(connection: Connection) -> bool:
-    return inspect(connection).has_table(VERSION_TABLE.name, VERSION_TABLE.schema)
+            raise CommandError(f"The target must be empty, but {table.name} has rows.")
 
 
 async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> int:
-    """Copy tables in the order given, and compare what is in them afterwards.
+    """Copy tables in the given order, and compare the rows of both sides afterwards.
 
     Raises:
-        OperatorError: the target holds something else than the source.
+        CommandError: the rows of both sides differ.
     """
     total = 0
     for table in tables:
@@ -159,17 +158,19 @@ async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: 
         async for rows in batches(target, table):
             received.add(rows)
         if sent != received:
-            raise OperatorError(
-                f"{table.name} is not the same on both sides ({sent.rows} rows were sent, {received.rows} arrived or "
-                "changed on their way). Nothing was copied."
+            raise CommandError(
+                f"Nothing was copied: {table.name} is not the same on both sides. {sent.rows} rows were sent, and "
+                f"{received.rows} arrived" + (", some of them changed." if sent.rows == received.rows else ".")
             )
         total += sent.rows
     return total
 
 
-async def copy_table(source: AsyncConnection, target: AsyncConnection, table: Table, progress: Any) -> Digest:
+async def copy_table(
+    source: AsyncConnection, target: AsyncConnection, table: Table, progress: Callable[[int], None]
+) -> Digest:
     sent = Digest()
-    # A row may refer to one of its own table that comes later, so those columns are filled in at the end.
+    # A row may refer to a later row of the same table, so these columns are filled in at the end.
     own = [column for column in table.columns if any(key.column.table is table for key in column.foreign_keys)]
     async for rows in batches(source, table):
         sent.add(rows)
@@ -177,7 +178,7 @@ async def copy_table(source: AsyncConnection, target: AsyncConnection, table: Ta
         progress(len(rows))
     if own:
         keys = list(table.primary_key.columns)
-        # What an update would set by itself, such as the time of the change, stays as it was copied.
+        # Columns that an update sets by itself, such as the time of the change, keep the copied value.
         kept = {column.key: column for column in table.columns if column.onupdate is not None}
         statement = (
             update(table)
@@ -205,4 +206,4 @@ async def batches(connection: AsyncConnection, table: Table) -> AsyncIterator[li
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
