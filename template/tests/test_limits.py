@@ -1,53 +1,57 @@
-"""What the settings forbid."""
+"""Limits of requests."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from httpx2 import AsyncClient
 
 
 @pytest.fixture
 def settings(settings: Any) -> Any:
-    """Those of an application that takes two requests at once, each for a moment."""
-    limits = {"max_concurrent_requests": 2, "request_timeout": 2, "allowed_hosts": ["test"], "docs_enabled": False}
-    return settings.model_copy(update=limits)
+    return settings.model_copy(update={"max_body_size": 1000, "max_concurrent_requests": 2, "request_timeout": 2})
 
 
-@pytest.fixture(autouse=True)
-def go(app: FastAPI) -> asyncio.Event:
-    """What requests for /wait wait for."""
-    go = asyncio.Event()
+async def test_requests_beyond_the_limit_return_503(app: FastAPI, client: AsyncClient) -> None:
+    released = asyncio.Event()
 
     @app.get("/wait")
     async def wait() -> None:
-        await go.wait()
+        await released.wait()
 
-    return go
-
-
-async def test_more_requests_than_can_be_worked_on_are_refused_at_once(client: AsyncClient, go: asyncio.Event) -> None:
-    answers = asyncio.as_completed([client.get("/wait") for _ in range(3)])
-    refused = await next(answers)
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    responses = asyncio.as_completed([client.get("/wait") for _ in range(3)])
+    refused = await next(responses)
+    assert (refused.status_code, refused.json()["detail"]) == (503, "Too many concurrent requests.")
+    assert refused.headers["Retry-After"] == "1"
     assert (await client.get("/health")).status_code == 200
-    go.set()
-    assert [(await answer).status_code for answer in answers] == [200, 200]
+    released.set()
+    assert [(await response).status_code for response in responses] == [200, 200]
     assert (await client.get("/wait")).status_code == 200
 
 
-async def test_a_request_that_takes_too_long_is_answered(client: AsyncClient) -> None:
-    response = await client.get("/wait")
-    assert response.status_code == 503
-    assert response.json()["detail"] == "This took too long."
+async def test_request_beyond_the_time_limit_returns_503(app: FastAPI, client: AsyncClient) -> None:
+    @app.get("/wait")
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    assert (await client.get("/wait")).status_code == 503
 
 
-async def test_the_service_goes_by_its_own_names_alone(client: AsyncClient) -> None:
-    assert (await client.get("/health")).status_code == 200
-    assert (await client.get("/health", headers={"Host": "elsewhere"})).status_code == 400
+async def chunks() -> AsyncIterator[bytes]:
+    for _ in range(3):
+        yield b"x" * 500
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc"])
-async def test_documentation_can_be_switched_off(client: AsyncClient, path: str) -> None:
-    assert (await client.get(path)).status_code == 404
+@pytest.mark.parametrize("content", [b"x" * 1001, chunks()], ids=["declared length", "chunks"])
+async def test_body_beyond_the_limit_returns_413(app: FastAPI, client: AsyncClient, content: Any) -> None:
+    @app.post("/size")
+    async def size(request: Request) -> int:
+        return len(await request.body())
+
+    assert (await client.post("/size", content=b"x" * 1000)).json() == 1000
+    response = await client.post("/size", content=content)
+    assert response.status_code == 413
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Request-ID"]

@@ -1,4 +1,4 @@
-"""The service's package; `main.create_app` is where it comes together."""
+"""The service. `main.create_app` builds the application."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line: `python -m` this package serves it, `--help` tells what else it does."""
+"""Command line: `python -m` this package serves it, `--help` lists the other commands."""
 
 import asyncio
 import gc
@@ -17,16 +17,13 @@ from . import __version__
 from .config import Settings, get_settings
 from .logs import configure_logging
 
-# The application is imported where it is needed: it takes longer than all else here, and the process that watches the
-# code and the commands that show something do without.
+# The application is imported only where it is needed: it takes longer than everything else here.
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-STARTUP_FAILED = 3
-
 
 class Server(uvicorn.Server):
-    """Fails its readiness for a while before it stops accepting, so that load balancers look elsewhere first."""
+    """Fails readiness before it stops accepting connections, so that load balancers stop sending requests first."""
 
     def __init__(self, app: "FastAPI", settings: Settings) -> None:
         super().__init__(uvicorn.Config(app, **_options(settings)))
@@ -35,12 +32,12 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What there is by now stays until the end: looking through all of it for garbage, again and again, would hold
-        # up every request of the moment for some 50 ms.
+        # Excludes everything loaded so far from garbage collection. Each full collection would block the event loop for
+        # about 50 ms.
         gc.freeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Not uvicorn's own, which raises the signal again at the end: a stop that was asked for is no failure.
+        # uvicorn's own handler raises the signal again at the end, so that a normal stop would look like a failure.
         health = getattr(self._app.state, "health", None)
         if health is None or health.draining:
             self.force_exit = self.should_exit
@@ -54,8 +51,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
-        "log_config": None,  # create_app() configures the logs, uvicorn's among them
-        "access_log": False,  # AccessLogMiddleware writes it
+        "log_config": None,  # create_app() configures logging, including uvicorn's
+        "access_log": False,  # RequestContextMiddleware writes the access log
         "server_header": False,
         "forwarded_allow_ips": settings.forwarded_allow_ips,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
@@ -67,12 +64,12 @@ def _check_port(host: str, port: int) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         raise click.ClickException(
-            f"Cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}): free it, or set HOST and PORT."
+            f"Cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Free the port, or set HOST and PORT."
         ) from None
 
 
 @click.group(invoke_without_command=True)
-@click.option("--reload", is_flag=True, help="Start again whenever the code changes.")
+@click.option("--reload", is_flag=True, help="Restart when the code changes.")
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def main(context: click.Context, *, reload: bool) -> None:
@@ -85,7 +82,7 @@ def _serve(*, reload: bool) -> None:
     settings = get_settings()
     _check_port(settings.host, settings.port)
     if reload:
-        configure_logging(settings)  # for this process, which says where it listens
+        configure_logging(settings)  # for this process, which logs the address
         uvicorn.run(
             f"{__package__}.main:create_app", factory=True, reload=True, reload_dirs="src", **_options(settings)
         )
@@ -95,12 +92,12 @@ def _serve(*, reload: bool) -> None:
     server = Server(create_app(settings), settings)
     server.run()
     if not server.started:
-        raise SystemExit(STARTUP_FAILED)
+        raise SystemExit(3)  # as uvicorn does if start-up fails
 
 
 @main.command()
 def config() -> None:
-    """Show the settings, secrets masked, or what is wrong with them."""
+    """Show the settings with masked secrets, or the errors in them."""
     for name, value in get_settings():
         shown = value.render_as_string() if isinstance(value, URL) else value
         click.echo(f"{name.upper()}={shown}")
@@ -108,7 +105,7 @@ def config() -> None:
 
 @main.command()
 def routes() -> None:
-    """List what is served."""
+    """List the routes."""
     from .main import create_app
 
     for path, operations in create_app(get_settings()).openapi()["paths"].items():
@@ -118,13 +115,17 @@ def routes() -> None:
 
 @main.command()
 def health() -> None:
-    """Ask the process that serves on PORT whether it is ready; the exit status tells."""
+    """Check that the process on PORT is ready. Exit status 1 if it is not."""
+    from .health import HEALTH_PREFIX
+
     connection = http.client.HTTPConnection("127.0.0.1", get_settings().port, timeout=5)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", f"{HEALTH_PREFIX}/ready")
         report = json.load(connection.getresponse())
     except OSError as error:
-        raise click.ClickException(f"nothing answers on port {connection.port}: {error}") from None
+        raise click.ClickException(f"No process answers on port {connection.port}: {error}") from None
+    finally:
+        connection.close()
     for name, state in report["checks"].items():
         click.echo(f"{name}: {state}")
     if report["status"] != "ok":

@@ -1,142 +1,155 @@
-"""The database: one engine a process, its sessions, and what can be asked about both."""
-
-from __future__ import annotations
+"""The database of a process: engines, sessions, and the queue for connections."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from sqlalchemy import URL, event, text
+from sqlalchemy import URL, QueuePool, event, text
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from .dialects import dialect_for
+from .backends import backend_for
+from .config import Settings
 from .errors import DatabaseUnavailableError, OperatorError
 from .logs import get_logger
-from .pool import ConnectionPool
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from .config import Settings
+from .schemas.health import PoolStatus
 
 logger = get_logger(__name__)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
-"""How a failing connection shows: drivers let the operating system's errors through."""
-
-LONGEST_RETRY_DELAY = 5.0
+"""Errors of a failing connection: drivers do not wrap those of the operating system."""
 
 
 class Database:
-    """Owns the engines of a process; create it when the application starts and dispose of it at the end."""
+    """Owns the engines of a process. The application's lifespan creates it, connects and disposes of it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.dialect = dialect_for(settings.database_url)
-        self.engine = self.dialect.create_engine(settings)
-        # Health checks must not wait behind requests, nor take a connection from them.
-        self.probe_engine = self.dialect.create_probe_engine(settings)
-        self.pool = ConnectionPool(self.engine, self.dialect.pool_size(settings))
+        self.backend = backend_for(settings.database_url)
+        self.engine = self.backend.create_engine(settings)
+        # Health checks do not wait behind requests, nor take a connection from them.
+        self.probe_engine = self.backend.create_probe_engine(settings)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        reading = self.engine.execution_options(**self.dialect.reading_options())
-        self.reading_sessions = async_sessionmaker(reading, sync_session_class=ReadingSession, expire_on_commit=False)
+        read_only = self.engine.execution_options(**self.backend.read_only_options())
+        self.read_only_sessions = async_sessionmaker(
+            read_only, sync_session_class=ReadOnlySession, expire_on_commit=False
+        )
+        # First in, first out. SQLAlchemy's pool gives a connection to the latest request, however long others wait.
+        self._queue = asyncio.Semaphore(self.backend.max_connections(settings))
+        self._trimming: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Wait until the database answers, trying again with growing delays.
+        """Wait until the database answers, retrying with growing delays.
 
         Raises:
-            OperatorError: it did not within `DATABASE_STARTUP_TIMEOUT`.
+            OperatorError: it did not answer within `DATABASE_STARTUP_TIMEOUT`.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.database_startup_timeout
         delay = 0.1
         while True:
             try:
-                await self.ping()
+                async with self.probe_engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+                await self.backend.check_connection_limit(self.probe_engine, self._settings)
             except CONNECTION_ERRORS as error:
                 if loop.time() + delay > deadline:
-                    raise unreachable(self._settings.database_url, error) from error
-                logger.warning("database_not_ready", reason=reason_of(error), retry_in=delay)
+                    raise connection_error(self._settings.database_url, error) from error
+                logger.warning("database_not_ready", reason=error_summary(error), retry_in=delay)
             else:
-                await self.dialect.check_capacity(self.probe_engine, self._settings)
-                return
+                break
             await asyncio.sleep(delay)
-            delay = min(2 * delay, LONGEST_RETRY_DELAY)
+            delay = min(2 * delay, 5.0)
+        self._trimming = asyncio.create_task(self.backend.trim_pool(self.engine))
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session whose transaction commits at the end, and rolls back if anything was raised.
+        """Yield a session whose transaction commits at the end, and rolls back if anything was raised.
 
         Raises:
-            DatabaseUnavailableError: no connection was to be had.
+            DatabaseUnavailableError: no connection could be opened, or none became free in time.
         """
-        async with self.pool.turn(), self.sessions() as session:
-            await _connect(session)
+        async with self._connection_slot(), self.sessions() as session:
+            await _open_connection(session)
             yield session
             await session.commit()
 
     @asynccontextmanager
-    async def reading_session(self) -> AsyncIterator[AsyncSession]:
-        """A session for queries, spared what it takes to begin and end transactions.
+    async def read_only_session(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for queries, without the round trips that begin and end a transaction.
 
         Raises:
-            DatabaseUnavailableError: no connection was to be had.
-            InvalidRequestError: something was to be written.
+            DatabaseUnavailableError: no connection could be opened, or none became free in time.
+            InvalidRequestError: the session was used to write.
         """
-        async with self.pool.turn(), self.reading_sessions() as session:
-            await _connect(session)
+        async with self._connection_slot(), self.read_only_sessions() as session:
+            await _open_connection(session)
             yield session
             if session.new or session.dirty or session.deleted:
-                _refuse_to_write()
+                _refuse_write()
 
-    async def ping(self) -> None:
-        """Have the database answer a query.
-
-        Raises:
-            OSError, TimeoutError, SQLAlchemyError: it does not.
-        """
-        async with self.probe_engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+    def pool_status(self) -> PoolStatus:
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return PoolStatus(in_use=pool.checkedout(), idle=pool.checkedin(), overflow=max(0, pool.overflow()))
 
     async def dispose(self) -> None:
         """Close all connections."""
+        if self._trimming is not None:
+            self._trimming.cancel()
         await self.engine.dispose()
         await self.probe_engine.dispose()
 
+    @asynccontextmanager
+    async def _connection_slot(self) -> AsyncIterator[None]:
+        timeout = self.engine.pool.timeout()  # type: ignore[attr-defined]
+        try:
+            async with asyncio.timeout(timeout):
+                await self._queue.acquire()
+        except TimeoutError as error:
+            logger.warning("database_unavailable", reason=f"no connection became free within {timeout:g} s")
+            raise DatabaseUnavailableError from error
+        try:
+            yield
+        finally:
+            self._queue.release()
 
-class ReadingSession(Session):
-    """Writes nothing: it would not be undone when the request fails."""
+
+class ReadOnlySession(Session):
+    """Refuses to write: nothing would be rolled back when the request fails."""
 
 
-@event.listens_for(ReadingSession, "before_flush")
-def _refuse_to_write(*_: object) -> NoReturn:
-    raise InvalidRequestError("This session only reads. What GET is asked for writes nothing: use another method.")
+@event.listens_for(ReadOnlySession, "before_flush")
+def _refuse_write(*_: object) -> NoReturn:
+    raise InvalidRequestError("GET sessions are read-only; use POST, PATCH or DELETE.")
 
 
-@event.listens_for(ReadingSession, "do_orm_execute")
-def _refuse_to_execute(statement: ORMExecuteState) -> None:
+@event.listens_for(ReadOnlySession, "do_orm_execute")
+def _refuse_write_statement(statement: ORMExecuteState) -> None:
     if statement.is_insert or statement.is_update or statement.is_delete:
-        _refuse_to_write()
+        _refuse_write()
 
 
-async def _connect(session: AsyncSession) -> None:
+async def _open_connection(session: AsyncSession) -> None:
     try:
         await session.connection()
     except CONNECTION_ERRORS as error:
-        logger.warning("database_unavailable", reason=reason_of(error))
+        logger.warning("database_unavailable", reason=error_summary(error))
         raise DatabaseUnavailableError from error
 
 
-def unreachable(url: URL, error: BaseException) -> OperatorError:
+def connection_error(url: URL, error: BaseException) -> OperatorError:
+    """Return the error for an operator, without the password."""
     where = url.set(query={}).render_as_string(hide_password=True)
     return OperatorError(
-        f"The database at {where} does not answer ({reason_of(error)}). Is it running, and is DATABASE_URL right?"
+        f"Cannot connect to the database at {where} ({error_summary(error)}). "
+        "Check that the server is running and that DATABASE_URL is correct."
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """One line without the statement or its parameters."""
+def error_summary(error: BaseException) -> str:
+    """Return one line without the statement and its parameters."""
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {cause}".partition("\n")[0]

@@ -1,28 +1,28 @@
-"""What can go wrong in the service's own terms; `api/problems.py` gives each its HTTP status."""
+"""The service's own errors. `problems.py` maps them to HTTP statuses."""
 
 
 class ServiceError(Exception):
-    """Told to the client as it is: its message must say nothing that only operators may know."""
+    """An error whose message clients may read: it contains nothing internal."""
 
 
 class NotFoundError(ServiceError):
-    """What was asked for is not there."""
+    """The requested entity does not exist."""
 
 
 class ConflictError(ServiceError):
-    """What was asked contradicts what is there."""
+    """The change conflicts with existing data."""
 
 
 class PreconditionFailedError(ServiceError):
-    """What was to be changed has been changed by somebody else meanwhile."""
+    """The entity has changed since the client read it."""
 
 
 class DatabaseUnavailableError(ServiceError):
-    """The database does not answer, or has no connection to spare."""
+    """The database does not answer, or no connection became free in time."""
 
     def __init__(self) -> None:
-        super().__init__("The database is not available at the moment.")
+        super().__init__("The database is unavailable. Try again later.")
 
 
 class OperatorError(Exception):
-    """The service or one of its commands cannot go on; the message is all that its operator needs."""
+    """The service or a command cannot continue. The message tells an operator why, and what to do."""

@@ -1,60 +1,57 @@
-"""The truth about this process and its database, within a deadline."""
-
-from __future__ import annotations
+"""Health checks of this process and its database, with a deadline."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from .database import CONNECTION_ERRORS, reason_of
+from .database import CONNECTION_ERRORS, Database, error_summary
 from .logs import get_logger
-from .migrations import VERSION_TABLE
-
-if TYPE_CHECKING:
-    from .database import Database
-    from .migrations import Revisions
+from .migrations import VERSION_TABLE, Revisions
 
 logger = get_logger(__name__)
 
-PREFIX = "/health"
-"""Where the endpoints are: asked every few seconds, they are neither logged nor traced nor refused."""
+HEALTH_PREFIX = "/health"
+
+
+def is_health_path(path: str) -> bool:
+    """Return whether a path belongs to the health endpoints, which are not logged, traced or refused."""
+    return path == HEALTH_PREFIX or path.startswith(f"{HEALTH_PREFIX}/")
 
 
 class Health:
     """The checks of one process.
 
     Args:
-        revisions: the migrations that come with this code.
+        revisions: the migrations of this code.
     """
 
     deadline = 0.08
-    """Seconds for the database's answer: the endpoints promise theirs within 100 ms."""
+    """Seconds for the database. The endpoints answer within 100 ms."""
 
     def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
         self._revisions = revisions
         self._probe: asyncio.Task[frozenset[str] | None] | None = None
         self.draining = False
-        """Set once the process was asked to stop: it still answers, but wants no more work."""
+        """Whether the process was asked to stop: it still answers, but readiness fails."""
 
     async def database_answers(self) -> bool:
         return await self._applied_revisions() is not None
 
     async def checks(self) -> dict[str, bool]:
-        """What has to hold before requests are worked on, and whether it does."""
+        """Return the conditions for serving requests, and whether each holds."""
         applied = await self._applied_revisions()
         return {
             "database": applied is not None,
-            "migrations": applied is not None and self._revisions.are_met_by(applied),
+            "migrations": applied is not None and self._revisions.is_compatible(applied),
         }
 
     async def _applied_revisions(self) -> frozenset[str] | None:
-        """What the database says, or None when it does not within the deadline.
+        """Return the applied revisions, or None if the database does not answer within the deadline.
 
-        All who ask at the same time share one query. It is cancelled but not awaited when its time
-        is up: a connection to a server that went silent takes seconds to close.
+        Simultaneous checks share one query. After the deadline it is canceled but not awaited: closing a connection to
+        a silent server takes seconds.
         """
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._query_revisions())
@@ -65,13 +62,13 @@ class Health:
         probe.cancel()
         if self._probe is probe:
             self._probe = None
-            logger.warning("health_database_silent", seconds=self.deadline)
+            logger.warning("health_database_timeout", seconds=self.deadline)
         return None
 
     async def _query_revisions(self) -> frozenset[str] | None:
         try:
             async with self._database.probe_engine.connect() as connection:
-                if not await self._database.dialect.is_writable(connection):
+                if not await self._database.backend.is_writable(connection):
                     logger.warning("health_database_read_only")
                     return None
                 try:
@@ -79,8 +76,8 @@ class Health:
                 except DBAPIError as error:
                     if error.connection_invalidated:
                         raise
-                    return frozenset()  # the database answers, but nothing was ever migrated
+                    return frozenset()  # the database answers, but was never migrated
         except CONNECTION_ERRORS as error:
-            # The reason may name hosts and users, so it is for the log alone.
-            logger.warning("health_database_down", reason=reason_of(error))
+            # The reason may contain hosts and users, so it goes to the log only.
+            logger.warning("health_database_down", reason=error_summary(error))
             return None

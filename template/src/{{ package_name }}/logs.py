@@ -1,21 +1,16 @@
-"""Structured logs: the service's own lines and those of the libraries in one form, on standard output."""
-
-from __future__ import annotations
+"""Structured logs on standard output, in one format for the service and the libraries."""
 
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from . import telemetry
-
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
-    from .config import Settings
+from .config import Settings
 
 REDACTED = "[redacted]"
 CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s/@]*@")
@@ -25,23 +20,29 @@ SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_k
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger whose lines carry the module's name: `logger = get_logger(__name__)`."""
+    """Return a logger that adds its name to each line: `logger = get_logger(__name__)`."""
     return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
-def configure_logging(settings: Settings) -> None:
-    """Make every line of this process, uvicorn's and the libraries' included, look as the settings say."""
+def configure_logging(settings: Settings, processors: Sequence[Processor] = ()) -> None:
+    """Configure structlog and the standard library's logging, which uvicorn and the libraries use.
+
+    Args:
+        processors: called for each line after redaction, before it is written.
+    """
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
-        *telemetry.log_processors(),
+        *processors,
     ]
     if settings.log_format == "json":
         output: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        output = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        output = [
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
 
     numbers = logging.getLevelNamesMapping()
     level, levels = numbers[settings.log_level], {name: numbers[own] for name, own in settings.log_levels.items()}
@@ -49,7 +50,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[*([_filter(level, levels)] if levels else []), _rename_logger, *common, *output],
         wrapper_class=structlog.make_filtering_bound_logger(min([level, *levels.values()])),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
-        # A logger that is kept also keeps this output, which a test's capture replaces.
+        # A cached logger keeps its output, which pytest replaces for each test.
         cache_logger_on_first_use=settings.environment != "test",
     )
 
@@ -68,7 +69,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _filter(level: int, levels: dict[str, int]) -> Processor:
-    """Drop what is below the level of its logger, or of the nearest one above that has its own."""
+    """Return a processor that drops lines below the level of their logger, or of its nearest parent with a level."""
     numbers = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
     numbers["exception"] = logging.ERROR
 

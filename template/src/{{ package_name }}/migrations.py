@@ -1,10 +1,9 @@
-"""Where the migrations are, for the service and its scripts."""
-
-from __future__ import annotations
+"""The migrations of this code, for the service and its scripts."""
 
 import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import column, table
 
@@ -12,18 +11,16 @@ from . import PROJECT_ROOT
 from .models import Base
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from alembic.config import Config
 
 VERSIONS = PROJECT_ROOT / "alembic" / "versions"
 
 VERSION_TABLE = table("alembic_version", column("version_num"), schema=Base.metadata.schema)
-"""Where Alembic keeps which migrations were applied."""
+"""The table in which Alembic stores the applied revisions."""
 
 
-def alembic_config() -> Config:
-    # Imported by those who migrate: a process that serves would keep several megabytes for nothing.
+def alembic_config() -> "Config":
+    # Imported here because a process that only serves would waste several megabytes.
     from alembic.config import Config
 
     return Config(PROJECT_ROOT / "alembic.ini")
@@ -31,41 +28,40 @@ def alembic_config() -> Config:
 
 @dataclass(frozen=True)
 class Revisions:
-    """The migrations that come with the code.
+    """The revisions of this code.
 
     Args:
-        latest: those that it was written for: one, but for branches.
-        known: all that lead there, too.
+        latest: the heads; more than one only with unmerged branches.
+        known: all revisions.
     """
 
     latest: frozenset[str]
     known: frozenset[str]
 
-    def are_met_by(self, applied: frozenset[str]) -> bool:
-        """Whether the code can run on a database with these applied.
+    def is_compatible(self, applied: frozenset[str]) -> bool:
+        """Return whether the code can run on a database with these revisions.
 
-        One that the code does not know is newer than it: a release that rolls out migrates first, and
-        the code before it still has to serve until it is replaced.
+        An unknown revision belongs to a newer release, which migrates before it replaces this one.
         """
         return applied >= self.latest or not applied <= self.known
 
 
 def read_revisions(versions: Path = VERSIONS) -> Revisions:
-    """The revisions that the files of the migrations name: what Alembic would say, without Alembic."""
-    migrations = [_read_constants(path) for path in versions.glob("*.py")]
-    known = frozenset(migration["revision"] for migration in migrations)
-    followed: set[str] = set()
-    for migration in migrations:
-        parents = migration["down_revision"] or ()
-        followed.update((parents,) if isinstance(parents, str) else parents)
-    return Revisions(latest=known - followed, known=known)
+    """Read the revisions from the migration files, as Alembic would, without importing Alembic."""
+    known: set[str] = set()
+    parents: set[str] = set()
+    for path in versions.glob("*.py"):
+        for statement in ast.parse(path.read_text("utf-8")).body:
+            match statement:
+                case ast.AnnAssign(ast.Name("revision"), _, value) | ast.Assign([ast.Name("revision")], value):
+                    known |= _strings(value)
+                case ast.AnnAssign(ast.Name("down_revision"), _, value) | ast.Assign(
+                    [ast.Name("down_revision")], value
+                ):
+                    parents |= _strings(value)
+    return Revisions(latest=frozenset(known - parents), known=frozenset(known))
 
 
-def _read_constants(path: Path) -> dict[str, Any]:
-    return {
-        target.id: ast.literal_eval(node.value)
-        for node in ast.parse(path.read_text("utf-8")).body
-        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Constant | ast.Tuple | ast.List)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name)
-    }
+def _strings(value: ast.expr | None) -> set[str]:
+    constants = (node.value for node in ast.walk(value) if isinstance(node, ast.Constant)) if value else ()
+    return {constant for constant in constants if isinstance(constant, str)}

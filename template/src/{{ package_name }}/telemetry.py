@@ -1,62 +1,48 @@
-"""Traces, metrics and logs for an OpenTelemetry collector, where the standard `OTEL_*` variables name one.
+"""OpenTelemetry: traces, metrics and logs, if the standard `OTEL_*` variables name a collector.
 
-FastAPI traces and measures the requests and sends what there is; here are the database, the health and the log lines,
-and the port that Prometheus scrapes, where `METRICS_PORT` is one. Without any of those variables nothing of
-OpenTelemetry's SDK is even imported.
+FastAPI traces and measures requests, and configures the exporters. This module adds database statements, the pool,
+health and log lines, and the port for Prometheus (`METRICS_PORT`). Without the variables, it imports no SDK.
 """
-
-from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
-from sqlalchemy import event
+from opentelemetry.metrics import CallbackOptions, Observation
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from . import __version__
+from .config import Settings
+from .database import Database
 from .errors import OperatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from fastapi.telemetry import TelemetryConfig
-    from opentelemetry.metrics import CallbackOptions, Observation
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import ExceptionContext
-    from structlog.typing import EventDict, Processor, WrappedLogger
-
-    from .config import Settings
-    from .database import Database
-    from .health import Health
+from .health import Health, is_health_path
 
 SCOPE = __name__.partition(".")[0]
-SEVERITIES = {
-    "debug": _logs.SeverityNumber.DEBUG,
-    "info": _logs.SeverityNumber.INFO,
-    "warning": _logs.SeverityNumber.WARN,
-    "error": _logs.SeverityNumber.ERROR,
-    "critical": _logs.SeverityNumber.FATAL,
-}
+RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
 
 
 def enabled() -> bool:
-    """Whether the environment names a collector, for all signals or for one: FastAPI's own rule."""
+    """Return whether the environment names a collector, for all signals or for one: FastAPI's own rule."""
     signals = ("", "TRACES_", "METRICS_", "LOGS_")
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(
         os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT") for signal in signals
     )
 
 
-def configuration(settings: Settings, exclude: str) -> TelemetryConfig:
-    """What FastAPI is to observe: all but the paths below `exclude`."""
+def fastapi_config(settings: Settings) -> TelemetryConfig:
+    """Return the `telemetry` argument of the application: everything but health checks is observed."""
     if enabled() or settings.metrics_port:
-        # The SDK reads its resource here; what comes later in the list wins, and so does OTEL_SERVICE_NAME.
+        # The SDK reads its resource from here. Later entries win, and so does OTEL_SERVICE_NAME.
         attributes = {
             "service.name": SCOPE.replace("_", "-"),
             "service.version": __version__,
@@ -66,40 +52,40 @@ def configuration(settings: Settings, exclude: str) -> TelemetryConfig:
         given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
         defaults = [f"{name}={value}" for name, value in attributes.items()]
         os.environ["OTEL_RESOURCE_ATTRIBUTES"] = ",".join([*defaults, *filter(None, [given])])
-        # Seconds. With the SDK's own 10, a collector that is away holds the end up until the orchestrator kills.
+        # Seconds. With the default of 10, an unreachable collector delays the shutdown until the orchestrator kills.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     return {
         "auto_configure": True,
-        # A span for each dependency makes every request dearer by half.
+        # A span for each dependency would make every request half as expensive again.
         "operation_spans": False,
-        "exclude": lambda scope: f"{scope['path']}/".startswith(f"{exclude}/"),
+        "exclude": lambda scope: is_health_path(scope["path"]),
     }
 
 
 def log_processors() -> list[Processor]:
-    """What sends log lines to the collector and gives them the ids of their trace: nothing when it is off."""
-    return [_send, _add_ids] if enabled() else []
+    """Return processors that export log lines and add the ids of their trace; none if telemetry is off."""
+    return [_export_line, _add_trace_ids] if enabled() else []
 
 
 @contextmanager
-def observing(database: Database, health: Health, settings: Settings) -> Iterator[None]:
-    """Trace the statements of requests; measure the pool and the health, which is then asked as often as exported.
+def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
+    """Trace database statements and measure the pool and health, which is checked at each export.
 
     Raises:
-        OperatorError: another process listens on `METRICS_PORT`.
+        OperatorError: another process uses `METRICS_PORT`.
     """
     with ExitStack() as stack:
         if settings.metrics_port:
-            stack.enter_context(_serving_metrics(settings.host, settings.metrics_port))
+            stack.enter_context(_serve_metrics(settings.host, settings.metrics_port))
         if enabled():
             _trace_statements(database.engine.sync_engine)
         if enabled() or settings.metrics_port:
-            stack.enter_context(_measuring(database, health))
+            stack.enter_context(_measure(database, health))
         yield
 
 
 @contextmanager
-def _serving_metrics(host: str, port: int) -> Iterator[None]:
+def _serve_metrics(host: str, port: int) -> Iterator[None]:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import MeterProvider
     from prometheus_client import start_http_server
@@ -107,9 +93,11 @@ def _serving_metrics(host: str, port: int) -> Iterator[None]:
     try:
         server, thread = start_http_server(port, host)
     except OSError as error:
-        raise OperatorError(f"Cannot serve metrics on {host}:{port} ({error.strerror}): set METRICS_PORT.") from error
+        raise OperatorError(
+            f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or set METRICS_PORT."
+        ) from error
     provider = metrics.get_meter_provider()
-    if not isinstance(provider, MeterProvider):  # which it is where they are sent to a collector, too
+    if not isinstance(provider, MeterProvider):  # FastAPI sets one only for a collector
         provider = MeterProvider()
         metrics.set_meter_provider(provider)
     reader = PrometheusMetricReader()
@@ -124,46 +112,43 @@ def _serving_metrics(host: str, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _measuring(database: Database, health: Health) -> Iterator[None]:
+def _measure(database: Database, health: Health) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    measuring = True
+    pool = {"db.client.connection.pool.name": "main"}
+    active = True
 
     def measure_pool(options: CallbackOptions) -> Iterator[Observation]:
-        if measuring:
-            status = database.pool.status()
-            for state, count in (("used", status.in_use), ("idle", status.idle)):
-                yield metrics.Observation(
-                    count, {"db.client.connection.pool.name": "main", "db.client.connection.state": state}
-                )
+        if active:
+            status = database.pool_status()
+            yield Observation(status.in_use, {**pool, "db.client.connection.state": "used"})
+            yield Observation(status.idle, {**pool, "db.client.connection.state": "idle"})
 
     def measure_overflow(options: CallbackOptions) -> Iterator[Observation]:
-        if measuring:
-            yield metrics.Observation(database.pool.status().overflow, {"db.client.connection.pool.name": "main"})
+        if active:
+            yield Observation(database.pool_status().overflow, pool)
 
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
-        if measuring:  # the caller is a thread
+        if active:  # called in a thread
             checks = asyncio.run_coroutine_threadsafe(health.checks(), loop).result(timeout=5)
             for name, passed in checks.items():
-                yield metrics.Observation(int(passed), {"check": name})
+                yield Observation(int(passed), {"check": name})
 
     meter = metrics.get_meter(SCOPE, __version__)
     meter.create_observable_up_down_counter(
-        "db.client.connection.count", [measure_pool], "{connection}", "Connections, by state."
+        "db.client.connection.count", [measure_pool], "{connection}", "Connections by state"
     )
     meter.create_observable_up_down_counter(
-        "db.client.connection.overflow", [measure_overflow], "{connection}", "Connections over the pool's size."
+        "db.client.connection.overflow", [measure_overflow], "{connection}", "Connections beyond the pool size"
     )
-    meter.create_observable_gauge(
-        "health.check", [measure_health], "1", "1 where the database answers, or all migrations are applied."
-    )
+    meter.create_observable_gauge("health.check", [measure_health], "1", "1 if the check passes, else 0")
     try:
         yield
     finally:
-        measuring = False
+        active = False
 
 
 def _trace_statements(engine: Engine) -> None:
-    # Not by opentelemetry-instrumentation-sqlalchemy, which refuses SQLAlchemy 2.1 and pins betas of the SDK.
+    # opentelemetry-instrumentation-sqlalchemy does not support SQLAlchemy 2.1 yet.
     tracer = trace.get_tracer(SCOPE, __version__)
     server = {
         "db.system.name": engine.dialect.name,
@@ -191,40 +176,31 @@ def _trace_statements(engine: Engine) -> None:
     def fail(failure: ExceptionContext) -> None:
         span: trace.Span | None = getattr(failure.execution_context, "span", None)
         if span is not None:
-            # Not its message, which may hold what is in the tables.
+            # The message may contain data, so only the type is exported.
             span.set_attribute("error.type", type(failure.original_exception).__qualname__)
             span.set_status(trace.StatusCode.ERROR)
             span.end()
 
 
-def _send(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    # What the exporter itself has to say would be exported, and so on for ever.
-    if not get_value(_SUPPRESS_INSTRUMENTATION_KEY) and not str(event.get("logger")).startswith("opentelemetry"):
-        level = event["level"]
-        _logs.get_logger(SCOPE, __version__).emit(
-            timestamp=time_ns(),
-            severity_number=SEVERITIES[level],
-            severity_text=level.upper(),
-            body=event["event"],
-            attributes={
-                name: value if isinstance(value, str | bool | int | float) else str(value)
-                for name, value in event.items()
-                if name not in ("event", "level", "timestamp", "exc_info") and not name.startswith("_")
-            },
-            exception=_exception(event.get("exc_info")),
-        )
+def _export_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    # Lines of the exporter itself would cause the next export, and so on.
+    if get_value(_SUPPRESS_INSTRUMENTATION_KEY) or str(event.get("logger")).startswith("opentelemetry"):
+        return event
+    severity = {"warning": "WARN", "critical": "FATAL"}.get(event["level"], event["level"].upper())
+    exc_info = sys.exc_info() if event.get("exc_info") is True else event.get("exc_info")
+    fields = {name: value for name, value in event.items() if name not in RESERVED and not name.startswith("_")}
+    _logs.get_logger(SCOPE, __version__).emit(
+        timestamp=time_ns(),
+        severity_number=_logs.SeverityNumber[severity],
+        severity_text=severity,
+        body=event["event"],
+        attributes={name: v if isinstance(v, str | bool | int | float) else str(v) for name, v in fields.items()},
+        exception=exc_info[1] if isinstance(exc_info, tuple) else exc_info,
+    )
     return event
 
 
-def _exception(exc_info: object) -> BaseException | None:
-    if isinstance(exc_info, tuple):
-        exc_info = exc_info[1]
-    elif exc_info is True:
-        exc_info = sys.exc_info()[1]
-    return exc_info if isinstance(exc_info, BaseException) else None
-
-
-def _add_ids(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def _add_trace_ids(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event["trace_id"] = trace.format_trace_id(span.trace_id)

@@ -1,6 +1,6 @@
-"""What routes may ask for.
+"""Dependencies of routes.
 
-All are `async`, whether they wait or not: what is not costs each request the way to a thread and back.
+All are `async`, because FastAPI calls other functions in a thread.
 """
 
 from collections.abc import AsyncIterator
@@ -11,16 +11,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..config import Settings
+from ..context import RequestContext
 from ..database import Database
 from ..health import Health
-from ..middleware import RequestContext
 from ..utils.cache import TTLCache
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 async def get_app_settings(request: Request) -> Settings:
-    """The settings that this application was made with."""
+    """Return the settings of this application."""
     return cast("Settings", request.app.state.settings)
 
 
@@ -37,29 +37,29 @@ async def get_cache(request: Request) -> TTLCache:
 
 
 async def get_current_context(request: Request) -> RequestContext:
-    """Which request this is."""
+    """Return the id, method, path and client of the request."""
     return cast("RequestContext", request.state.context)
 
 
 async def get_db_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session of this request: committed when its handler returned, rolled back if it raised.
+    """Yield the session of the request: committed after the handler returns, rolled back if it raises.
 
-    One that answers GET or HEAD, whose meaning is to change nothing, can only read.
+    Sessions of GET and HEAD are read-only.
 
     Raises:
-        DatabaseUnavailableError: no connection was to be had.
+        DatabaseUnavailableError: no connection could be opened, or none became free in time.
     """
     database = await get_database(request)
-    async with database.reading_session() if request.method in SAFE_METHODS else database.session() as session:
+    async with database.read_only_session() if request.method in SAFE_METHODS else database.session() as session:
         yield session
 
 
 async def get_bearer_token(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
 ) -> str:
-    """The token that the client sent, not yet verified: what it proves is for the service to decide."""
+    """Return the bearer token of the request. It is not verified yet."""
     if credentials is None:
-        raise HTTPException(401, "A bearer token is needed.", headers={"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, "A bearer token is required.", headers={"WWW-Authenticate": "Bearer"})
     return credentials.credentials
 
 
@@ -68,6 +68,6 @@ DatabaseDep = Annotated[Database, Depends(get_database)]
 HealthDep = Annotated[Health, Depends(get_health)]
 CacheDep = Annotated[TTLCache, Depends(get_cache)]
 ContextDep = Annotated[RequestContext, Depends(get_current_context)]
-# Function scope commits before the response is sent: no client sees 201 for what was not stored.
+# Function scope commits before the response is sent, so a failing commit is never answered with 201.
 SessionDep = Annotated[AsyncSession, Depends(get_db_session, scope="function")]
 BearerTokenDep = Annotated[str, Depends(get_bearer_token)]

@@ -1,17 +1,13 @@
-"""What every request passes through, as plain ASGI: nothing here buffers a body or starts a task."""
+"""Middleware, as plain ASGI: none of it buffers a body or starts a task."""
 
-from .access_log import AccessLogMiddleware
+from .errors import StartupErrorMiddleware, UnexpectedErrorMiddleware
 from .limits import BodyLimitMiddleware, OverloadMiddleware
-from .request_context import RequestContext, RequestContextMiddleware
+from .request_context import RequestContextMiddleware
 from .security_headers import SecurityHeadersMiddleware
-from .startup_error import StartupErrorMiddleware
-from .unexpected_error import UnexpectedErrorMiddleware
 
 __all__ = [
-    "AccessLogMiddleware",
     "BodyLimitMiddleware",
     "OverloadMiddleware",
-    "RequestContext",
     "RequestContextMiddleware",
     "SecurityHeadersMiddleware",
     "StartupErrorMiddleware",

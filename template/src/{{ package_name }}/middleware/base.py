@@ -1,4 +1,4 @@
-"""What the middleware for requests has in common."""
+"""Base class of the middleware for HTTP requests."""
 
 from collections.abc import Awaitable
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HTTPMiddleware:
-    """Handles the requests; all else that a server may say passes by."""
+    """Handles HTTP requests; WebSocket and lifespan messages pass unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -15,5 +15,5 @@ class HTTPMiddleware:
         return (self.handle if scope["type"] == "http" else self.app)(scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, by the application below or instead of it."""
+        """Call the application below, or answer the request."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What no request may exceed: the size of its body, its time, and the number of those that are worked on at once."""
+"""Limits: size of a request body, time until a response begins, and number of concurrent requests."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..api.problems import problem_response
-from ..health import PREFIX
+from ..health import is_health_path
+from ..problems import problem_response
 from .base import HTTPMiddleware
 
 
 class BodyLimitMiddleware(HTTPMiddleware):
-    """Answers 413 to a body that is too large, by its declared length or as soon as it shows.
+    """Answers 413 to a body that is too large, by its declared length or while it is read.
 
     Args:
         max_size: bytes.
@@ -32,26 +32,26 @@ class BodyLimitMiddleware(HTTPMiddleware):
 
 
 class OverloadMiddleware(HTTPMiddleware):
-    """Answers 503 at once rather than late: to more requests than can be worked on, and to one that takes too long.
+    """Answers 503 to requests beyond the limit, and to a request that takes too long.
 
     Args:
-        max_requests: how many are worked on at once.
-        timeout: seconds that one may take until its response begins.
+        max_requests: limit of concurrent requests.
+        timeout: seconds until a response must begin.
     """
 
     def __init__(self, app: ASGIApp, max_requests: int, timeout: float) -> None:
         super().__init__(app)
         self._max_requests = max_requests
         self._timeout = timeout
-        self._working = 0
+        self._active = 0
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # An overloaded process is not a dead one.
-        if scope["path"].startswith(PREFIX):
+        # An overloaded process is not dead, so health is exempt.
+        if is_health_path(scope["path"]):
             await self.app(scope, receive, send)
             return
-        if self._working >= self._max_requests:
-            await problem_response(Request(scope), 503, "Too many requests at once.")(scope, receive, send)
+        if self._active >= self._max_requests:
+            await problem_response(Request(scope), 503, "Too many concurrent requests.")(scope, receive, send)
             return
 
         async def send_in_time(message: Message) -> None:
@@ -59,13 +59,13 @@ class OverloadMiddleware(HTTPMiddleware):
                 deadline.reschedule(None)
             await send(message)
 
-        self._working += 1
+        self._active += 1
         try:
             async with asyncio.timeout(self._timeout) as deadline:
                 await self.app(scope, receive, send_in_time)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            await problem_response(Request(scope), 503, "This took too long.")(scope, receive, send)
+            await problem_response(Request(scope), 503, "The request took too long.")(scope, receive, send)
         finally:
-            self._working -= 1
+            self._active -= 1

@@ -7,9 +7,9 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment, always with its time zone in Python and always UTC in the database.
+    """Time zone aware in Python, and always UTC in the database.
 
-    Servers without time zones return moments as they were stored; this gives them their zone back.
+    SQLite returns naive values, which this type makes aware.
     """
 
     impl = DateTime(timezone=True)
@@ -17,9 +17,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC) or give it one")
+            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC) or add one")
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        # With time zones, drivers return UTC.
+        # Drivers with time zones return aware values in UTC.
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)

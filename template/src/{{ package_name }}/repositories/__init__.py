@@ -1,7 +1,7 @@
-"""Where aggregates are kept: a `Repository` that services use, in memory or in the database."""
+"""Repositories: one interface, implemented with SQLAlchemy and in memory."""
 
-from .base import Repository
+from .base import PageRequest, Position, Repository
 from .memory import InMemoryRepository
 from .sqlalchemy import SQLAlchemyRepository
 
-__all__ = ["InMemoryRepository", "Repository", "SQLAlchemyRepository"]
+__all__ = ["InMemoryRepository", "PageRequest", "Position", "Repository", "SQLAlchemyRepository"]

@@ -1,4 +1,4 @@
-"""What services ask of a repository."""
+"""The interface of repositories."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,19 @@ from ..models import Base
 
 ModelT = TypeVar("ModelT", bound=Base)
 
-
 Position = tuple[Any, UUID]
-"""Where an entity stands in an order: the value that it is sorted by, and its key."""
+"""The position of an entity in a sorted list: the value that it is sorted by, and its key."""
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which entities to list, in what order.
+class PageRequest:
+    """One page of a sorted and filtered list.
 
     Args:
-        limit: how many at most.
-        sort: the attribute to sort by, one that is never None; entities of equal value follow in the order of
-            their keys, which is that of their creation.
-        after: the position of the last one before.
-        filters: attributes and what they have to equal.
+        limit: the number of entities at most.
+        sort: the attribute to sort by, which is never None; ties are sorted by key, the order of creation.
+        after: the position of the last entity of the previous page.
+        filters: attributes and the values that they must have.
     """
 
     limit: int
@@ -35,31 +33,31 @@ class Selection:
 
 class Repository(Protocol[ModelT]):
     async def add(self, entity: ModelT) -> ModelT:
-        """Keep a new entity, its generated columns filled in.
+        """Store a new entity, and fill in its generated columns.
 
         Raises:
-            ConflictError: it breaks a constraint, such as a name that must be unique.
+            ConflictError: the entity violates a constraint, such as a unique name.
         """
 
     async def find(self, entity_id: UUID) -> ModelT | None: ...
 
     async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
-        """The entity of that key.
+        """Return the entity with this key.
 
         Args:
-            lock: keep others from changing it until the end of the transaction.
+            lock: lock the row until the end of the transaction.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: it does not exist.
         """
 
-    async def list(self, selection: Selection) -> Sequence[ModelT]: ...
+    async def list(self, page: PageRequest) -> Sequence[ModelT]: ...
 
     async def save(self, entity: ModelT) -> ModelT:
-        """Keep the changes made to an entity.
+        """Store the changes of an entity.
 
         Raises:
-            ConflictError: they break a constraint.
+            ConflictError: they violate a constraint.
         """
 
     async def delete(self, entity: ModelT) -> None: ...

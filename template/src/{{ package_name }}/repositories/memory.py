@@ -1,4 +1,4 @@
-"""A repository in memory, for tests of what stands above it."""
+"""Repository in memory, for tests of services."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,11 +9,11 @@ from sqlalchemy import UniqueConstraint
 from uuid_utils.compat import uuid7
 
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT, Position, Selection
+from .base import ModelT, PageRequest, Position
 
 
 class InMemoryRepository(Generic[ModelT]):
-    """Keeps the promises of the one in the database: keys, timestamps, order and unique columns."""
+    """Behaves like the SQLAlchemy one: keys, timestamps, order and unique columns."""
 
     model: type[ModelT]
 
@@ -33,23 +33,23 @@ class InMemoryRepository(Generic[ModelT]):
     async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
         entity = await self.find(entity_id)
         if entity is None:
-            raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.")
+            raise NotFoundError(f"{self.model.__name__} {entity_id} does not exist.")
         return entity
 
-    async def list(self, selection: Selection) -> Sequence[ModelT]:
+    async def list(self, page: PageRequest) -> Sequence[ModelT]:
         def position(entity: ModelT) -> Position:
-            return getattr(entity, selection.sort), entity.id
+            return getattr(entity, page.sort), entity.id
 
         def is_selected(entity: ModelT) -> bool:
-            if any(getattr(entity, name) != value for name, value in selection.filters.items()):
+            if any(getattr(entity, name) != value for name, value in page.filters.items()):
                 return False
-            if selection.after is None:
+            if page.after is None:
                 return True
             here = position(entity)
-            return here < selection.after if selection.descending else here > selection.after
+            return here < page.after if page.descending else here > page.after
 
-        selected = sorted(filter(is_selected, self._entities.values()), key=position, reverse=selection.descending)
-        return selected[: selection.limit]
+        selected = sorted(filter(is_selected, self._entities.values()), key=position, reverse=page.descending)
+        return selected[: page.limit]
 
     async def save(self, entity: ModelT) -> ModelT:
         for constraint in self.model.__table__.constraints:  # type: ignore[attr-defined]
@@ -68,4 +68,4 @@ class InMemoryRepository(Generic[ModelT]):
         values = [getattr(entity, column) for column in columns]
         for other in self._entities.values():
             if other is not entity and None not in values and values == [getattr(other, column) for column in columns]:
-                raise ConflictError(f"This {self.model.__tablename__} contradicts one that is there.")
+                raise ConflictError(f"This {self.model.__name__} conflicts with an existing one.")

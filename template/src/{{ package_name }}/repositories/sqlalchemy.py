@@ -1,4 +1,4 @@
-"""A repository in the database."""
+"""Repository with SQLAlchemy."""
 
 from collections.abc import Sequence
 from typing import Generic
@@ -9,13 +9,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT, Selection
+from .base import ModelT, PageRequest
 
 
 class SQLAlchemyRepository(Generic[ModelT]):
     """Subclass it with the model: `class Orders(SQLAlchemyRepository[Order]): model = Order`.
 
-    It flushes but never commits: that is for the one who opened the session.
+    It flushes but never commits, which the session's owner does.
     """
 
     model: type[ModelT]
@@ -33,24 +33,24 @@ class SQLAlchemyRepository(Generic[ModelT]):
     async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
         entity = await self._session.get(self.model, entity_id, with_for_update=lock)
         if entity is None:
-            raise NotFoundError(f"There is no {self.model.__tablename__} {entity_id}.")
+            raise NotFoundError(f"{self.model.__name__} {entity_id} does not exist.")
         return entity
 
-    async def list(self, selection: Selection) -> Sequence[ModelT]:
-        columns = [getattr(self.model, name) for name in dict.fromkeys((selection.sort, "id"))]
-        query = select(self.model).filter_by(**selection.filters).limit(selection.limit)
-        query = query.order_by(*(column.desc() if selection.descending else column for column in columns))
-        if selection.after is not None:
-            # The pages before are not read again, as they would be with OFFSET.
-            here, last = tuple_(*columns), selection.after[-len(columns) :]
-            query = query.where(here < last if selection.descending else here > last)
+    async def list(self, page: PageRequest) -> Sequence[ModelT]:
+        columns = [getattr(self.model, name) for name in dict.fromkeys((page.sort, "id"))]
+        query = select(self.model).filter_by(**page.filters).limit(page.limit)
+        query = query.order_by(*(column.desc() if page.descending else column for column in columns))
+        if page.after is not None:
+            # Does not read the previous pages, as OFFSET would.
+            here, last = tuple_(*columns), page.after[-len(columns) :]
+            query = query.where(here < last if page.descending else here > last)
         return (await self._session.scalars(query)).all()
 
     async def save(self, entity: ModelT) -> ModelT:
         try:
             await self._session.flush()
         except IntegrityError as error:
-            raise ConflictError(f"This {self.model.__tablename__} contradicts one that is there.") from error
+            raise ConflictError(f"This {self.model.__name__} conflicts with an existing one.") from error
         return entity
 
     async def delete(self, entity: ModelT) -> None:

@@ -1,14 +1,12 @@
-"""What the health endpoints answer."""
+"""Schemas of the health endpoints."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
-class PoolReport(BaseModel):
-    """Connections of the process that answers."""
-
-    model_config = ConfigDict(from_attributes=True)
+class PoolStatus(BaseModel):
+    """Numbers of connections of this process."""
 
     in_use: int
     idle: int
@@ -21,4 +19,4 @@ class HealthReport(BaseModel):
 
 
 class DatabaseReport(HealthReport):
-    pool: PoolReport
+    pool: PoolStatus

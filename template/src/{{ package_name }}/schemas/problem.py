@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 
 class FieldError(BaseModel):
-    location: str = Field(description="Where in the request, for example `body.name`", examples=["body.name"])
+    location: str = Field(description="Location in the request, for example `body.name`", examples=["body.name"])
     message: str
 
 
@@ -13,6 +13,6 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str | None = None
-    instance: str | None = Field(default=None, description="The path that was asked for")
-    request_id: str | None = Field(default=None, description="Quote it when you report the problem")
+    instance: str | None = Field(default=None, description="Path of the request")
+    request_id: str | None = Field(default=None, description="Include it when you report the problem")
     errors: list[FieldError] | None = None

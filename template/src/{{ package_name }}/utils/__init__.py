@@ -1,1 +1,1 @@
-"""Small tools that know nothing of the service."""
+"""Utilities that are independent of the service."""

@@ -1,4 +1,4 @@
-"""A cache for reads that repeat."""
+"""Cache for repeated reads."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -12,13 +12,13 @@ MISSING = object()
 
 
 class TTLCache:
-    """Keeps what a coroutine returned for a while; of those who ask at the same time, one loads.
+    """Caches results of coroutines. Simultaneous callers of a missing key share one load.
 
-    Each process has its own, so an answer may be as old as `ttl` even after another process changed it.
+    Each process has its own cache, so an entry may be `ttl` old even after another process changed the data.
 
     Args:
-        ttl: seconds that an entry is kept.
-        size: entries kept at most; the least recently used go first.
+        ttl: seconds that an entry is valid.
+        size: number of entries at most; the least recently used are evicted.
     """
 
     def __init__(self, *, ttl: float, size: int = 1024) -> None:
@@ -26,7 +26,7 @@ class TTLCache:
         self._loading: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
-        """The entry, loaded if there is none. What `load` raises is raised here, and not kept."""
+        """Return the entry, loading a missing one. Exceptions of `load` are raised and not cached."""
         entry = self._entries.get(key, MISSING)
         if entry is MISSING:
             async with self._loading.setdefault(key, asyncio.Lock()):
@@ -35,5 +35,5 @@ class TTLCache:
                     entry = self._entries[key] = await load()
         return cast("T", entry)
 
-    def forget(self, key: Hashable) -> None:
+    def invalidate(self, key: Hashable) -> None:
         self._entries.pop(key, None)

@@ -1,0 +1,60 @@
+"""Cursor pagination for lists."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from ..errors import NotFoundError
+from ..models import Base
+from ..repositories import PageRequest, Position
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+
+
+def page_request(
+    sort: str, columns: Mapping[str, Callable[[str], Any]], *, limit: int, after: str | None, **filters: object
+) -> PageRequest:
+    """Return the page that a client asks for, with one entity more, which tells whether another page follows.
+
+    Args:
+        sort: the name of a column, with a leading minus for descending order.
+        columns: the columns that can be sorted by, each with the function that parses its value in a cursor.
+        after: the `next` of the previous page.
+        filters: columns and the values that they must have; None is no filter.
+
+    Raises:
+        NotFoundError: `after` is not a cursor of this order.
+    """
+    column = sort.removeprefix("-")
+    return PageRequest(
+        limit=limit + 1,
+        sort=column,
+        descending=sort.startswith("-"),
+        after=_decode_cursor(after, sort, columns[column]) if after is not None else None,
+        filters={name: value for name, value in filters.items() if value is not None},
+    )
+
+
+def next_cursor(request: Request, response: Response, last: Base, sort: str) -> str:
+    """Return the cursor of the next page, and set the `Link` header (RFC 8288)."""
+    cursor = _encode_cursor(sort, (getattr(last, sort.removeprefix("-")), last.id))
+    response.headers["Link"] = f'<{request.url.include_query_params(after=cursor)}>; rel="next"'
+    return cursor
+
+
+def _encode_cursor(sort: str, position: Position) -> str:
+    return urlsafe_b64encode(json.dumps([sort, *map(str, position)]).encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, sort: str, parse: Callable[[str], Any]) -> Position:
+    with suppress(ValueError, TypeError, AttributeError):
+        order, value, key = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if order == sort:
+            return parse(value), UUID(key)
+    raise NotFoundError("There is no such page: `after` must be the `next` of a page in the same order.")

@@ -1,0 +1,49 @@
+"""Errors that no exception handler answers."""
+
+import sys
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import OperatorError
+from ..logs import get_logger
+from ..problems import problem_response
+from .base import HTTPMiddleware
+
+logger = get_logger(__name__)
+
+
+class UnexpectedErrorMiddleware(HTTPMiddleware):
+    """Logs unexpected errors with their traceback, and answers 500 without detail."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal response_started
+            response_started = response_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            logger.exception("unexpected_error")
+            if response_started:
+                raise  # too late for another response: the server closes the connection
+            await problem_response(Request(scope), 500)(scope, receive, send)
+
+
+class StartupErrorMiddleware:
+    """Gives the server the message of an `OperatorError` at start-up instead of its traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_message(message: Message) -> None:
+            error = sys.exc_info()[1]
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, OperatorError):
+                message["message"] = str(error)
+            await send(message)
+
+        await self.app(scope, receive, send_message if scope["type"] == "lifespan" else send)

@@ -1,0 +1,117 @@
+"""Error responses: every error is a problem document (RFC 9457)."""
+
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from .database import Database
+from .errors import ConflictError, DatabaseUnavailableError, NotFoundError, PreconditionFailedError, ServiceError
+from .schemas.problem import FieldError, Problem
+
+STATUSES: dict[type[ServiceError], int] = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    PreconditionFailedError: 412,
+    DatabaseUnavailableError: 503,
+}
+
+RETRY_AFTER = "1"  # seconds
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: list[FieldError] | None = None,
+) -> ProblemResponse:
+    """Return an error response.
+
+    Args:
+        detail: a sentence for the client, with nothing internal in it.
+    """
+    context = getattr(request.state, "context", None)
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=context and context.request_id,
+        errors=errors,
+    )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": RETRY_AFTER, **(headers or {})}
+    return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` argument of a route or application, for its OpenAPI description."""
+    content = {ProblemResponse.media_type: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def register_problem_handlers(app: FastAPI) -> None:
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, with the schema of problem documents."""
+    description = FastAPI.openapi(app)
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    if Problem.__name__ not in schemas:
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update({**problem.pop("$defs"), Problem.__name__: problem})
+    return description
+
+
+async def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(method for method in METHODS if _is_allowed(request, method))
+    return problem_response(request, error.status_code, detail, headers=headers)
+
+
+def _is_allowed(request: Request, method: str) -> bool:
+    # FastAPI itself names only the methods of the first route of the path.
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
+        for problem in error.errors()
+    ]
+    return problem_response(request, 422, "The request is not valid.", errors=errors)
+
+
+async def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
+    return problem_response(request, STATUSES[type(error)], str(error))  # type: ignore[index]
+
+
+async def _on_database_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, DBAPIError)
+    database: Database = request.app.state.database
+    if not database.backend.is_transient(error):
+        raise error
+    return await _on_service_error(request, DatabaseUnavailableError())

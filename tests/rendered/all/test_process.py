@@ -1,0 +1,115 @@
+"""The real process, over real HTTP, and its command line."""
+
+import signal
+import socket
+
+import httpx2
+import pytest
+from processes import SERVE, free_port, run_alembic, run_python, serving, wait_for, wait_until_healthy
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+
+
+@pytest.fixture
+def migrated_database(empty_database: str) -> None:
+    run_alembic("upgrade", "head")
+
+
+@pytest.mark.usefixtures("migrated_database")
+def test_process_serves_until_sigterm() -> None:
+    with serving(*SERVE) as (process, url):
+        for path in ("/health/db", "/health/ready"):
+            wait_until_healthy(url + path)
+        for path in ("/health", "/docs", "/openapi.json"):
+            assert httpx2.get(url + path).status_code == 200, path
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("proxies", "client"),
+    [("127.0.0.1", "192.0.2.1"), ("10.0.0.0/8,127.0.0.0/8", "192.0.2.1"), ("10.0.0.1", "127.0.0.1")],
+)
+def test_client_address_is_that_of_a_known_proxy(proxies: str, client: str) -> None:
+    with serving(*SERVE, FORWARDED_ALLOW_IPS=proxies) as (process, url):
+        httpx2.get(f"{url}/docs", headers={"X-Forwarded-For": "192.0.2.1"})
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    assert f"client={client} " in output
+
+
+def test_readiness_fails_before_the_process_stops_accepting() -> None:
+    with serving(*SERVE, SHUTDOWN_DELAY="3") as (process, url):
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: httpx2.get(f"{url}/health/ready").status_code != 200, "still ready", seconds=3)
+        assert httpx2.get(f"{url}/health").status_code == 200
+        assert process.wait(10) == 0
+
+
+def test_second_signal_stops_the_process_at_once() -> None:
+    with serving(*SERVE, SHUTDOWN_DELAY="60") as (process, url):
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: "failing" in httpx2.get(f"{url}/health/ready").json()["checks"]["accepting"], "still ready")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def assert_refused(variables: dict[str, str], message: str) -> None:
+    finished = run_python(*SERVE, **{"PORT": str(free_port()), "DATABASE_STARTUP_TIMEOUT": "0", **variables})
+    output = finished.stdout + finished.stderr
+    assert finished.returncode != 0
+    assert message in output
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "sqlite:////nonexistent/directory/test.db"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_STARTUP_TIMEOUT", "long"),
+        ("PORT", "many"),
+    ],
+)
+def test_failed_start_is_explained_without_traceback(name: str, value: str) -> None:
+    assert_refused({name: value}, name)
+
+
+@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT"])
+def test_port_in_use_is_explained_without_traceback(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert_refused({name: str(taken.getsockname()[1])}, name)
+
+
+def test_help_lists_the_commands() -> None:
+    shown = run_python(*SERVE, "--help").stdout
+    for command in ("config", "health", "routes", "--reload", "--version"):
+        assert command in shown
+    assert run_python(*SERVE, "--version").stdout == "0.1.0\n"
+
+
+def test_config_command_shows_settings_without_secrets() -> None:
+    shown = run_python(*SERVE, "config", SECRET_KEY="hunter2", LOG_LEVELS="a=DEBUG,b.c=ERROR")
+    assert shown.returncode == 0
+    assert "LOG_LEVELS={'a': 'DEBUG', 'b.c': 'ERROR'}\n" in shown.stdout
+    assert "hunter2" not in shown.stdout
+    refused = run_python(*SERVE, "config", LOG_LEVELS="a=LOUD")
+    assert refused.returncode == 1
+    assert "LOG_LEVELS.A" in refused.stderr
+
+
+def test_routes_command_lists_the_routes() -> None:
+    assert "GET     /health/ready  Check Readiness\n" in run_python(*SERVE, "routes").stdout
+
+
+@pytest.mark.usefixtures("migrated_database")
+def test_health_command_asks_the_process() -> None:
+    with serving(*SERVE) as (_, url):
+        port = url.rpartition(":")[2]
+        wait_until_healthy(f"{url}/health/ready")
+        healthy = run_python(*SERVE, "health", PORT=port)
+        assert (healthy.returncode, healthy.stdout) == (0, "database: ok\nmigrations: ok\naccepting: ok\n")
+    missing = run_python(*SERVE, "health", PORT=port)
+    assert missing.returncode == 1
+    assert "No process answers" in missing.stderr

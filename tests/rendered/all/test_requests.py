@@ -1,0 +1,107 @@
+"""Requests: their log lines, their limits, and errors in the middle of a response."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import StreamingResponse
+from httpx2 import AsyncClient
+from sqlalchemy import event
+from structlog.testing import capture_logs
+
+from my_service.api.dependencies import ContextDep, SettingsDep
+
+
+@pytest.fixture
+def settings(settings: Any) -> Any:
+    return settings.model_copy(update={"request_timeout": 0.5, "docs_enabled": False})
+
+
+async def test_access_log_has_the_path_template_of_the_route(app: FastAPI, client: AsyncClient) -> None:
+    router = APIRouter(prefix="/orders")
+
+    @router.get("/{order_id}")
+    async def read_order(order_id: int) -> int:
+        return order_id
+
+    app.include_router(router, prefix="/sales")
+    with capture_logs() as lines:
+        await client.get("/sales/orders/5")
+    assert lines[0]["route"] == "/sales/orders/{order_id}"
+
+
+async def test_timeout_explains_itself(app: FastAPI, client: AsyncClient) -> None:
+    @app.get("/wait")
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    response = await client.get("/wait")
+    assert response.status_code == 503
+    assert response.json()["detail"] == "The request took too long."
+
+
+async def test_error_after_the_response_began_closes_the_connection(app: FastAPI, client: AsyncClient) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError
+
+    @app.get("/half")
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(half())
+
+    with capture_logs() as lines, pytest.raises(RuntimeError):
+        await client.get("/half")
+    assert "unexpected_error" in [line["event"] for line in lines]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc"])
+async def test_documentation_can_be_disabled(client: AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_wrong_method_returns_405_with_allow_header(app: FastAPI, client: AsyncClient) -> None:
+    @app.get("/things/{name}")
+    async def read(name: str) -> str:
+        return name
+
+    @app.put("/things/{name}")
+    async def replace(name: str) -> str:
+        return name
+
+    response = await client.delete("/things/a")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, PUT")
+
+
+async def test_dependencies_return_settings_and_client(app: FastAPI, client: AsyncClient) -> None:
+    @app.get("/context")
+    async def context(context: ContextDep, settings: SettingsDep) -> list[str | None]:
+        return [context.client, settings.environment]
+
+    assert (await client.get("/context")).json() == ["127.0.0.1", "test"]
+
+
+@pytest.mark.parametrize("path", ["/healthXYZ", "/healthz"])
+async def test_paths_that_begin_like_health_are_not_health(client: AsyncClient, path: str) -> None:
+    with capture_logs() as lines:
+        assert (await client.get(path)).status_code == 404
+    assert [line["log_level"] for line in lines] == ["info"]
+
+
+async def test_readiness_sends_one_query(app: FastAPI, client: AsyncClient) -> None:
+    statements: list[str] = []
+    engine = app.state.database.probe_engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    assert (await client.get("/health/ready")).status_code == 200
+    assert len(statements) == len(set(statements))
+
+
+@pytest.mark.parametrize(
+    ("applied", "compatible"), [({"second"}, True), ({"third"}, True), ({"first"}, False), (set(), False)]
+)
+def test_database_of_a_newer_release_is_compatible(app: FastAPI, applied: set[str], compatible: bool) -> None:
+    """A release with a migration migrates before it replaces the processes of the previous one."""
+    revisions = replace(app.state.health._revisions, latest=frozenset({"second"}), known=frozenset({"first", "second"}))
+    assert revisions.is_compatible(frozenset(applied)) is compatible

@@ -1,0 +1,26 @@
+"""Tests of the template's own machinery, which run inside a render.
+
+They are in `rendered/`, with a folder for each condition, and import the package of a default render.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).with_name("rendered")
+
+
+def add_rendered_tests(project: Path, answers: dict[str, Any]) -> None:
+    """Copy the tests that apply to these answers into `tests/rendered/` of a project."""
+    conditions = {
+        "all": True,
+        "postgresql": answers.get("database_backend", "postgresql") == "postgresql",
+        "example": answers.get("include_example", True),
+        "jwt": answers.get("auth", "none") == "jwt",
+    }
+    for name, applies in conditions.items():
+        if applies:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(SOURCE / name, project / "tests" / "rendered", ignore=ignored, dirs_exist_ok=True)
