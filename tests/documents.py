@@ -28,7 +28,10 @@ from conftest import Environment
 FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 IN_FILE = re.compile(r"\bIn\s`(?P<path>[^`]+)`:\s*$")
 PICTURES = {"mermaid", ""}
-PROGRAMS = "alembic cp curl docker git kubectl make pg_dump pg_restore pgbouncer pipx pre-commit psql python rm uv uvx"
+PROGRAMS = (
+    "alembic cp curl docker git kubectl lint-imports make "
+    "pg_dump pg_restore pgbouncer pipx pre-commit psql python rm uv uvx"
+)
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S*\s+)*(?:{'|'.join(PROGRAMS.split())})\s\S.*", re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""What the rendered README and walk-throughs say is done, word for word, in a fresh render."""
+"""The rendered documents are followed word for word in a fresh render."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from uuid import uuid4
 import pytest
 
 from answers import Answers
-from conftest import ROOT, Environment, EnvironmentOf, Render, component, query, run, skip_outside_ci
+from conftest import (
+    ROOT,
+    Environment,
+    EnvironmentOf,
+    Render,
+    commit_all,
+    component,
+    query,
+    run,
+    skip_outside_ci,
+)
 from documents import Instead, NotAsWrittenError, follow, inline_commands, install, steps
 from engine import Compose, Engine
 from processes import free_port
@@ -28,14 +38,14 @@ INSTEAD = (
     Instead(r"^(make dev|python -m my_service)$", r"serve \1", "it would serve until somebody stops it"),
     Instead(r"127\.0\.0\.1:(8000|8080)\b", "127.0.0.1:@PORT@", "the port may be taken"),
     Instead(r"\buvx copier\b", str(BIN / "copier"), "the same program, installed already"),
-    # What a document cannot know.
+    Instead(
+        r"\buvx --from git\+ADDRESS standfast\b",
+        f"env PYTHONPATH={ROOT} {sys.executable} -m standfast",
+        "the same program, of the working tree",
+    ),
+    # Addresses that a document cannot know.
     Instead(r"db\.example\.com port=5432$", "127.0.0.1 port=@SERVER@", "the server that the test started"),
     Instead(r"db\.example\.com/", "127.0.0.1:@SERVER@/", "as above"),
-    Instead(
-        r"^(python scripts/copy_data\.py sqlite:\S+) postgresql://user:password@host/name$",
-        r"TO=postgresql://app@127.0.0.1:@SERVER@/app; DATABASE_URL=$TO make migrate; \1 $TO",
-        "as above; the sentence before it says to migrate",
-    ),
     Instead(
         r"^((\.venv/bin/)?python -m pytest)$",
         r"\1 -q tests/test_migrations.py tests/test_config.py",
@@ -59,23 +69,21 @@ INSTEAD = (
 """Everything that is not run as it is written, and why."""
 
 RUN_ELSEWHERE = {
-    r"make audit|make test": "test_from_a_clone_to_a_green_first_push",
+    r"make audit|make test|make revision": "test_from_a_clone_to_a_green_first_push",
     r"python -m (venv|pip) .*|uv sync": "test_from_a_clone_to_a_green_first_push",
     r"python -m my_service --reload": "test_development_composed",
     r"python -m pytest -n logical --cov": "test_its_own_suite_passes",
     r"python scripts/update_requirements\.py": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
     r"make update-check": "test_what_an_update_would_change_is_shown",
-    r"make rename-package": "test_a_package_can_be_renamed",
     r"make lock.*": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
     r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_the_walk_through_of_compose",
     r"docker compose up --build --wait|alembic downgrade base": "test_development_composed",
-    r"docker build .*": "test_the_image_has_what_it_needs_and_no_more",
     r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_hooks_run_before_a_commit",
-    r"copier update.*|pipx run( copier)?|git diff --check": "test_a_walk_through",
-    "DATABASE_URL=postgresql://… make migrate": "test_a_walk_through",
-    r"python scripts/move_schema\.py .*": "test_the_tables_move_with_their_schema",
+    r"(uvx|pipx run) copier( update)?|git diff --check": "test_a_walk_through",
+    r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_a_package_can_be_renamed",
+    r"uvx --from git\+ADDRESS standfast move-schema .*": "test_the_tables_move_with_their_schema",
 }
-"""Commands that are named between the fences, by a pattern, and the test that runs them or what they stand for."""
+"""Commands in the text between the fences, by a pattern, and the test that runs them."""
 
 RUN_NOWHERE = {"docker compose watch": "it ends when somebody stops it, and Podman Compose has no such command"}
 
@@ -95,6 +103,9 @@ FOLLOWED: dict[str, list[Answers]] = {
     "restore-from-a-backup": [{}, {"database_backend": "sqlite"}],
     "run-behind-pgbouncer": [{}],
 }
+CONTINUED = {"change-the-database": "move-to-postgresql"}
+"""Walk-throughs, and the page that each says to continue with."""
+
 COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
 """Those that `docs/deploy-with-compose.md` is followed with."""
 
@@ -107,13 +118,41 @@ WITNESSES = {
 }
 """What shows that the restored data is the backup's: asked for before these headings."""
 
-READMES: list[Answers] = [
+REFERENCE = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("configuration", "api", "migrations", "operations", "updates")),
+    "AGENTS.md",
+    "docs/work-without-make.md",
+)
+"""Documents whose commands are run together, one document after the other."""
+
+REFERENCED: list[Answers] = [
+    {},
     {"auth": "jwt", "kubernetes": True},
     {"database_backend": "sqlite", "include_example": False, "ci_provider": "none"},
 ]
-RUN_BY_THE_README = {"make dev", "make lint", "make migrate"}
-MADE = {".env", "secrets/"}
-"""Paths that commands of the owner make."""
+"""The answers that they are followed with."""
+
+LONGEST: Answers = {"auth": "jwt", "kubernetes": True, "dependency_tool": "uv"}
+"""The answers that add most to the README."""
+
+README_LINES = {"{}": 100, str(LONGEST): 110}
+FIRST_SCREEN = 34
+"""Lines of the README that end with the first answer of the service."""
+
+MADE = {".env", "secrets/", "uv.lock"}
+"""Paths that commands of the owner create."""
+
+OWNED = "src/my_service/api/routes/owned.py"
+OWNED_ROUTES = '''"""Routes of a resource that the owner added."""
+
+from ...schemas.page import Page
+from ..conditional import ExpectedVersionDep, set_etag
+from ..paging import next_cursor, page_request
+
+__all__ = ["ExpectedVersionDep", "Page", "next_cursor", "page_request", "set_etag"]
+'''
+"""Imports what the example imports, and has to work without it."""
 
 BOUNCER = """
 bouncer() {
@@ -180,6 +219,12 @@ def rows(directory: Path, server: Any, name: str) -> int:
     return int(query(server.url.rpartition("/")[0] + f"/{name}", statement.format("my_service."))[0][0])
 
 
+def walk_through(directory: Path, name: str) -> str:
+    """A page of `docs/` that must not disappear before its last commands: somebody reads it."""
+    before, fence, last = (directory / f"docs/{name}.md").read_text("utf-8").rpartition("```console\n")
+    return f"{before}{fence}test -e docs/{name}.md\n{last}"
+
+
 FOLLOWING = [
     pytest.param(name, answers, id=f"{name}-{number}")
     for name in FOLLOWED
@@ -198,37 +243,46 @@ def test_a_walk_through(
     answers: Answers,
 ) -> None:
     directory, _ = prepared(**answers)
-    document = (directory / f"docs/{name}.md").read_text("utf-8")
     variables = {}
+    if name == "remove-the-example":
+        (directory / OWNED).write_text(OWNED_ROUTES, "utf-8")
+        commit_all(directory, "Add a resource")
     if "bouncer" in name:
         variables["PGBOUNCER"] = component("PGBOUNCER", "pgbouncer")
     if name in SEEDED:
         where = {"DATABASE_URL": f"postgresql://app@127.0.0.1:{server.port}/app"}
         where = where if name == "restore-from-a-backup" and "database_backend" not in answers else {}
         run(directory / ".venv/bin/python", "scripts/init_db.py", "--seed", cwd=directory, **where)
-    follow_with(document, directory, environment(render()), server, **variables)
+    follow_with(walk_through(directory, name), directory, environment(render()), server, **variables)
+    if name in CONTINUED:
+        document = walk_through(directory, CONTINUED[name])
+        follow_with(document, directory, environment(render()), server, **variables)
     if name in SEEDED:
         assert rows(directory, server, SEEDED[name]) == 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("answers", READMES, ids=range(len(READMES)))
-def test_the_readme(
+@pytest.mark.parametrize("answers", REFERENCED, ids=range(len(REFERENCED)))
+def test_the_readme_and_the_reference(
     prepared: Callable[..., tuple[Path, Environment]],
     render: Render,
     environment: EnvironmentOf,
     server: Any,
     answers: Answers,
 ) -> None:
-    """Its fences from top to bottom, in the environment that it names, then the commands of its text."""
+    """The fences from top to bottom, in the environment that the README names, then the commands in the text."""
     directory, _ = prepared(**answers)
-    readme = (directory / "README.md").read_text("utf-8")
-    assert "`. .venv/bin/activate`" in readme
-    commands = [command for command in inline_commands(readme) if not runs_elsewhere(command)]
+    text = reference(directory)
+    assert "`. .venv/bin/activate`" in text
+    commands = [command for command in inline_commands(text) if not runs_elsewhere(command)]
     assert {"make lint", "make migrate", "alembic upgrade head --sql"} <= {*commands}
     following = "\n".join(commands)
-    document = f"```console\n. .venv/bin/activate\n```\n{readme}```console\n{following}\n```\n"
+    document = f"```console\n. .venv/bin/activate\n```\n{text}```console\n{following}\n```\n"
     follow_with(document, directory, environment(render()), server, NEW_PASSWORD="correct horse battery")
+
+
+def reference(project: Path) -> str:
+    return "\n".join((project / name).read_text("utf-8") for name in REFERENCE)
 
 
 def runs_elsewhere(command: str) -> bool:
@@ -260,11 +314,14 @@ def test_the_walk_through_of_compose(project: Render, answers: Answers) -> None:
 
 def test_no_command_is_left_out(render: Render) -> None:
     """Documents with commands are followed, and commands between their fences are run or have a test of their own."""
-    known = {*FOLLOWED, "deploy-with-compose"}
+    known = {*FOLLOWED, "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
+    run_with_reference = {
+        command for answers in REFERENCED for command in inline_commands(reference(render(**answers)))
+    }
     seen = set()
-    for answers in [*READMES, *itertools.chain.from_iterable(FOLLOWED.values())]:
+    for answers in [*REFERENCED, {"dependency_tool": "uv"}, *itertools.chain.from_iterable(FOLLOWED.values())]:
         project = render(**answers)
-        for path in (project / "docs").glob("*.md"):
+        for path in documents_of(project):
             document = path.read_text("utf-8")
             if any(step.kind == "console" for step in steps(document)):
                 assert path.stem in known, f"{path.name} is not followed"
@@ -273,28 +330,59 @@ def test_no_command_is_left_out(render: Render) -> None:
             left_out = {
                 command
                 for command in inline_commands(document)
-                if not runs_elsewhere(command) and command not in fenced and command not in RUN_BY_THE_README
+                if not runs_elsewhere(command) and command not in fenced and command not in run_with_reference
             }
             assert not left_out, f"{path.name}: {left_out}"
-    assert seen == known
+    assert {*FOLLOWED, "deploy-with-compose", "README", "configuration", "api"} <= seen
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     assert {test for test in RUN_ELSEWHERE.values() if f"def {test}(" not in sources} == set()
 
 
-def test_what_the_readme_names_is_there(render: Render) -> None:
-    """Links lead to files, and the map of who owns what has no path that is none."""
-    for answers in READMES:
+def documents_of(project: Path) -> list[Path]:
+    return [project / "README.md", project / "AGENTS.md", *sorted((project / "docs").glob("*.md"))]
+
+
+def test_links_lead_to_files_and_headings(render: Render) -> None:
+    for answers in [*REFERENCED, LONGEST]:
+        for path in documents_of(render(**answers)):
+            for link, heading in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
+                target = path.parent / link if link else path
+                assert target.exists(), f"{path.name}: {link}"
+                assert not heading or heading in anchors(target.read_text("utf-8")), f"{path.name}: {link}#{heading}"
+
+
+def anchors(document: str) -> set[str]:
+    """What the headings are called in links."""
+    headings = re.findall(r"^#+ (.*)$", document, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_linked_from_the_readme(render: Render) -> None:
+    for answers in [*REFERENCED, LONGEST]:
         project = render(**answers)
-        for path in [project / "README.md", *(project / "docs").glob("*.md")]:
-            for link in re.findall(r"\]\((?!http|#)([^)#]+)", path.read_text("utf-8")):
-                assert (path.parent / link).exists(), f"{path.name}: {link}"
-        readme = (project / "README.md").read_text("utf-8")
-        owned = readme.partition("## Whose is what\n")[2].partition("\n## ")[0]
+        links = set(re.findall(r"\]\(docs/([^)#]+)", (project / "README.md").read_text("utf-8")))
+        assert links == {path.name for path in (project / "docs").glob("*.md")}
+
+
+def test_paths_with_an_owner_exist(render: Render) -> None:
+    for answers in [*REFERENCED, LONGEST]:
+        project = render(**answers)
+        page = (project / "docs/updates.md").read_text("utf-8")
+        owned = page.partition("## Who owns which file\n")[2].partition("\n## ")[0]
         paths = re.findall(r"`([^`]+)`", owned)
         assert len(paths) > 20
         package = next((project / "src").iterdir())
         missing = [path for path in paths if not any([*project.glob(path), *package.glob(path)]) and path not in MADE]
         assert missing == []
+
+
+@pytest.mark.parametrize("answers", [{}, LONGEST], ids=["default", "longest"])
+def test_the_readme_is_short(render: Render, answers: Answers) -> None:
+    readme = (render(**answers) / "README.md").read_text("utf-8")
+    assert len(readme.splitlines()) <= README_LINES[str(answers)]
+    first_answer = re.search(r"^```text\n.*?^```\n", readme, re.MULTILINE | re.DOTALL)
+    assert first_answer
+    assert len(readme[: first_answer.end()].splitlines()) <= FIRST_SCREEN
 
 
 # ------------------------------------------------------------------- the notation, and that it can fail
