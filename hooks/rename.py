@@ -1,11 +1,6 @@
-"""Move a file that the template calls otherwise now, so that what its owner changed in it moves with it.
+"""Carry an owner's changes over to files that have another path, or import other modules, since a version.
 
-In `copier.yml`, for a version 2.0.0 that renames a file:
-
-    _migrations:
-      - version: v2.0.0
-        command: ["{{ _copier_python }}", "{{ _copier_conf.src_path }}/hooks/rename.py", "old/path", "new/path"]
-        when: "{{ _stage == 'before' }}"
+`copier update` runs it in the project, after its own merge, with a table of what has moved: see README.md.
 """
 
 from __future__ import annotations
@@ -13,15 +8,122 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from copier import run_copy
+
+from imports import Imports, module_of
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+"""Copier's clone of the template: the new version is checked out, and the older versions are in its history."""
 
 
-def main(old: str, new: str) -> None:
-    if not Path(old).exists():
-        return  # its owner deleted or renamed it, and so decided
-    if Path(new).exists():
-        sys.exit(f"{old} would become {new}, which is there already: move one of them, commit, update again.")
-    Path(new).parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["git", "mv", old, new], check=True)
+def main(table: str, answers_file: str) -> None:
+    before = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
+    after = yaml.safe_load(Path(answers_file).read_text("utf-8"))
+    moves = yaml.safe_load(Path(__file__).with_name(table).read_text("utf-8").replace("PACKAGE", after["package_name"]))
+    update = Update(render(before), render(after), moves["files"], moves["names"])
+    for path in update.old:
+        update.merge(path)
+    for path in sorted(update.head - update.old.keys() - update.new.keys()):
+        if path.endswith(".py"):
+            update.rewrite(path)
+    mentions = [f"-e{name}" for name in update.imports.moved if name.startswith(f"{after['package_name']}.")]
+    if found := git("grep", "--line-number", "--word-regexp", "--fixed-strings", *mentions, check=False).decode():
+        report(f"These lines name what has moved. Change them by hand:\n{found}")
+
+
+def render(answers: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files that the template has for the answers and version of a project."""
+    data = {name: answer for name, answer in answers.items() if not name.startswith("_")}
+    with TemporaryDirectory() as directory:
+        run_copy(str(TEMPLATE), directory, data=data, vcs_ref=answers["_commit"], defaults=True, quiet=True)
+        paths = [path for path in Path(directory).rglob("*") if path.is_file()]
+        return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+
+
+class Update:
+    """The project, and the files that the template has for it in the old version and in the new one."""
+
+    def __init__(
+        self, old: dict[str, bytes], new: dict[str, bytes], files: dict[str, str], names: dict[str, str]
+    ) -> None:
+        self.old = old
+        self.new = new
+        self.files = files
+        self.head = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0")[:-1])
+        moved = {module_of(path): module_of(target) for path, target in files.items() if path not in new}
+        self.imports = Imports(moved | names, {module_of(path) for path in self.head if path.endswith(".py")})
+
+    def merge(self, path: str) -> None:
+        """Bring a file of the old version to its path in the new one."""
+        target = self.files.get(path, path)
+        sources = {former for former, moved in self.files.items() if moved == target}
+        if target in self.head - self.old.keys():
+            report(f"{target} is yours and the template's: Copier merged both. See also git show HEAD:./{path}")
+        elif path not in self.head:  # The owner deleted it, or has it at another path.
+            if sources and not self.head & {target, *sources}:
+                Path(target).unlink(missing_ok=True)
+        elif (ours := git("show", f"HEAD:./{path}")) == self.old[path]:
+            pass  # Copier rendered it.
+        elif target not in self.new:
+            git("checkout", "HEAD", "--", path)
+            report(f"{path} is no longer in the template. It stays because you changed it.")
+            self.rewrite(path)
+        else:
+            ours_now, base_now = self.rewritten(ours, path, target), self.rewritten(self.old[path], path, target)
+            if sources or base_now != self.old[path] or ours_now != ours:
+                self.write_merged(path, target, *merge_texts(ours_now, base_now, self.new[target]))
+
+    def write_merged(self, path: str, target: str, text: bytes, conflicts: bool) -> None:
+        if path != target:
+            Path(path).unlink(missing_ok=True)
+            if path in self.new:
+                Path(path).write_bytes(self.new[path])
+        Path(target).write_bytes(text)
+        self.new[target] = text  # Another file may move to the same path.
+        git("reset", "--quiet", "--", path, target)  # Copier may have marked a conflict.
+        if conflicts:
+            git("add", "--intent-to-add", "--", target)
+            report(f"{target} has conflicts.")
+
+    def rewrite(self, path: str) -> None:
+        """Rewrite the imports of a file that is the owner's alone."""
+        text = Path(path).read_bytes()
+        rewritten = self.rewritten(text, path, path)
+        if rewritten != text:
+            Path(path).write_bytes(rewritten)
+            report(f"{path} imports what has moved from where it is now.")
+
+    def rewritten(self, text: bytes, path: str, target: str) -> bytes:
+        try:
+            return self.imports.rewrite(text, path, target) if path.endswith(".py") else text
+        except SyntaxError as error:
+            report(f"{path} cannot be read ({error}). Look at its imports.")
+            return text
+
+
+def merge_texts(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
+    """Return the merged text, and whether it has conflicts."""
+    command = ["git", "merge-file", "-p", "-L", "before updating", "-L", "last update", "-L", "after updating"]
+    with TemporaryDirectory() as directory:
+        paths = [Path(directory, name) for name in ("ours", "base", "theirs")]
+        for path, text in zip(paths, (ours, base, theirs), strict=True):
+            path.write_bytes(text)
+        merged = subprocess.run([*command, *paths], stdout=subprocess.PIPE, check=False)
+    if merged.returncode > 127:  # Otherwise it is the number of conflicts.
+        raise subprocess.CalledProcessError(merged.returncode, command)
+    return merged.stdout, merged.returncode > 0
+
+
+def git(*arguments: str, check: bool = True) -> bytes:
+    return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, check=check).stdout
+
+
+def report(message: str) -> None:
+    print(f"  {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,144 @@
+"""Rewrite the imports of a module after modules, or names in modules, have moved."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+LINE_LENGTH = 120
+
+
+def module_of(path: str) -> str:
+    """Return the name that a file of a project is imported by."""
+    parts = PurePosixPath(path).with_suffix("").parts
+    return ".".join(parts[parts[0] in ("src", "tests") : -1 if parts[-1] == "__init__" else None])
+
+
+def package_of(path: str) -> str:
+    """Return the package that the relative imports of a file start from."""
+    return module_of(path) if path.endswith("__init__.py") else module_of(path).rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Imports:
+    moved: dict[str, str]
+    """Full names of modules, and of names in modules, before and after."""
+    modules: set[str]
+    """Full names of all modules before, the owner's included."""
+
+    def rewrite(self, source: bytes, path: str, target: str) -> bytes:
+        """Return the source of the module at `path` as it has to be at `target`.
+
+        Raises:
+            SyntaxError: the source is not a module of this version of Python.
+        """
+        source = rename(source, self.renamed(source, path))
+        lines = source.splitlines(keepends=True)
+        for block in reversed(import_blocks(source)):
+            first, last = block[0].lineno - 1, block[-1].end_lineno
+            statements = [new for node in block for new in self.moved_import(node, lines, path, target)]
+            if lines[first:last] != b"".join(text for _, text in statements).splitlines(keepends=True):
+                lines[first:last] = [text.rstrip() + b"\n" for _, text in sorted(statements)]
+        return b"".join(lines)
+
+    def renamed(self, source: bytes, path: str) -> dict[str, str]:
+        """Return the names that the module defines or imports, and that changed."""
+        full_names = (full.rpartition(".") for full in self.moved)
+        names = {name: self.find(module, name)[1] for module, _, name in full_names if module == module_of(path)}
+        for node in from_imports(source):
+            module = absolute(node, package_of(path))
+            names |= {alias.name: self.find(module, alias.name)[1] for alias in node.names if not alias.asname}
+        return {name: new for name, new in names.items() if name != new}
+
+    def find(self, module: str, name: str) -> tuple[str, str]:
+        """Return the module that has the name now, and the name."""
+        full = f"{module}.{name}"
+        if full in self.moved:
+            module, _, name = self.moved[full].rpartition(".")
+        elif full not in self.modules:
+            module = self.moved.get(module, module)
+        return module, name
+
+    def moved_import(
+        self, node: ast.ImportFrom, lines: list[bytes], path: str, target: str
+    ) -> list[tuple[tuple[int, str], bytes]]:
+        """Return the import as it is now, with its place among others: a statement for each module it is from."""
+        before = [f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in node.names]
+        after: dict[str, list[str]] = {}
+        former = absolute(node, package_of(path))
+        for alias, text in zip(node.names, before, strict=True):
+            module, name = self.find(former, alias.name)
+            if (module, path) == (former, target):
+                module = "." * node.level + (node.module or "")
+            elif node.level:
+                module = relative(module, package_of(target))
+            after.setdefault(module, []).append(text.replace(alias.name, name, 1))
+        whole = b"".join(lines[node.lineno - 1 : node.end_lineno])
+        end = len(whole) - len(lines[(node.end_lineno or 0) - 1]) + (node.end_col_offset or 0)
+        indent, statement, rest = whole[: node.col_offset], whole[node.col_offset : end], whole[end:]
+        if list(after.values()) == [before]:  # Only the module changed: the layout stays.
+            texts = [re.sub(rb"from\s*[.\w]+", f"from {module}".encode(), statement, count=1) for module in after]
+        else:
+            texts = [written(module, names, indent.decode()).encode() for module, names in after.items()]
+        return [(place_of(module), indent + text + rest) for module, text in zip(after, texts, strict=True)]
+
+
+def absolute(node: ast.ImportFrom, package: str) -> str:
+    parts = package.split(".")[: 1 - node.level or None] if node.level else []
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def relative(module: str, package: str) -> str:
+    there, here = module.split("."), package.split(".")
+    while there and here and there[0] == here[0]:
+        del there[0], here[0]
+    return "." * (len(here) + 1) + ".".join(there)
+
+
+def place_of(module: str) -> tuple[int, str]:
+    """Return what isort sorts by: from the furthest package to the nearest, then by name."""
+    name = module.lstrip(".")
+    return len(name) - len(module), name.lower()
+
+
+def written(module: str, names: list[str], indent: str) -> str:
+    names = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    line = f"from {module} import {', '.join(names)}"
+    if len(indent + line) <= LINE_LENGTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"{indent}    {name},\n" for name in names) + f"{indent})"
+
+
+def from_imports(source: bytes) -> list[ast.ImportFrom]:
+    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    return sorted(nodes, key=lambda node: node.lineno)
+
+
+def import_blocks(source: bytes) -> list[list[ast.ImportFrom]]:
+    """Return the imports that are on adjacent lines together."""
+    blocks: list[list[ast.ImportFrom]] = []
+    for node in from_imports(source):
+        last = blocks[-1][-1] if blocks else None
+        if last and node.lineno == (last.end_lineno or 0) + 1 and bool(node.level) == bool(last.level):
+            blocks[-1].append(node)
+        else:
+            blocks.append([node])
+    return blocks
+
+
+def rename(source: bytes, names: dict[str, str]) -> bytes:
+    """Rename variables, functions and classes; the imports that they are from stay."""
+    lines = source.splitlines(keepends=True)
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and node.id in names:
+            found.append((node.lineno - 1, node.col_offset, node.id))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in names:
+            start = lines[node.lineno - 1].index(f" {node.name}".encode(), node.col_offset) + 1
+            found.append((node.lineno - 1, start, node.name))
+    for number, start, name in sorted(found, reverse=True):
+        line = lines[number]
+        lines[number] = line[:start] + names[name].encode() + line[start + len(name.encode()) :]
+    return b"".join(lines)
