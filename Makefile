@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new rename-package release test test-slow test-updates lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload bench-servers questions pictures names clean
+.PHONY: help new release test test-slow test-updates timings lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload bench-pool bench-servers questions pictures names clean size mutants bench-suite
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,10 +25,6 @@ new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] 
 	@test -n "$(DEST)" || { echo 'Say where: make new DEST=../my-service'; exit 2; }
 	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
 
-rename-package: $(INSTALLED) ## Rename the package of a rendered project: make rename-package DEST=../my-service TO=orders
-	@test -n "$(DEST)" -a -n "$(TO)" || { echo 'Say which and to what: make rename-package DEST=../my-service TO=orders'; exit 2; }
-	@$(BIN)/python scripts/rename_package.py "$(DEST)" "$(TO)"
-
 release: $(INSTALLED) ## Check that a version can be released, and say how: make release VERSION=1.2.0
 	@test -n "$(VERSION)" || { echo 'Say which: make release VERSION=1.2.0'; exit 2; }
 	@$(BIN)/python scripts/release.py "$(VERSION)"
@@ -41,6 +37,9 @@ test-slow: $(INSTALLED) ## Run the other tests, which take minutes
 
 test-updates: $(INSTALLED) ## Bring projects of every released version to the present, and print what became of them
 	@$(BIN)/python -m pytest tests/test_updates.py $(args)
+
+timings: $(INSTALLED) ## Print where the time of the last .ci/run went: make timings [args=--check]
+	@$(BIN)/python scripts/timings.py $(args)
 
 lint: $(INSTALLED) ## Check style, formatting and types of this repository's own code and the template's plain files
 	@$(BIN)/ruff check
@@ -59,6 +58,12 @@ lock: $(INSTALLED) ## Refresh all locked dependencies, this repository's and the
 lock-check: $(INSTALLED) ## Check that the template's locks are what its dependencies resolve to
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py --check
 
+size: $(INSTALLED) ## Count what each option renders: make size [args="--at ea2be86" or --record or --check]
+	@$(BIN)/python scripts/size.py $(args)
+
+mutants: $(INSTALLED) ## Plant bugs in a render, and name the tests that find them: make mutants [args="--at ea2be86"]
+	@$(BIN)/python scripts/mutants.py $(args)
+
 bench: $(INSTALLED) $(BENCH_INSTALLED) ## Measure the service beside its peer and the limits: make bench [args=--quick]
 	@$(BIN)/python benchmarks/bench.py $(args)
 
@@ -74,8 +79,14 @@ bench-image: $(INSTALLED) ## Measure the image's size and start-up
 bench-overload: $(INSTALLED) ## Measure what more clients get than the service can work for
 	@$(BIN)/python benchmarks/overload.py
 
+bench-pool: $(INSTALLED) ## Measure the connection pool beside SQLAlchemy's own, under changing load
+	@$(BIN)/python benchmarks/pool.py
+
 bench-servers: $(INSTALLED) ## Measure the service on other servers, event loops and parsers of HTTP
 	@$(BIN)/python benchmarks/servers.py
+
+bench-suite: $(INSTALLED) ## Measure the suite's processor time beside a revision: make bench-suite args="--base ea2be86"
+	@$(BIN)/python benchmarks/suite.py $(args)
 
 questions: $(INSTALLED) ## Refresh the table of questions in README.md
 	@$(BIN)/python scripts/questions.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 from typing import Any
 
 Answers = dict[str, Any]
@@ -46,20 +47,35 @@ def matrix() -> dict[str, Answers]:
 
 
 def covering() -> dict[str, Answers]:
-    """So few of the combinations that every pair of what decides about more than a file or two is in one of them."""
+    """Return few combinations with each pair of answers; answers that decide about a file or two do not count."""
+    return cover_pairs(matrix(), ignore={"license", "python_version"})
+
+
+def suites() -> dict[str, Answers]:
+    """Return the combinations whose suites are run, with the server that each runs on.
+
+    Each pair of answers that change Python is in one of them. Other answers render the same Python.
+    """
+    runs = {
+        f"{corner}-on-{server}": {**answers, "server": server}
+        for corner, answers in CORNERS.items()
+        for server in ("postgresql", "sqlite")
+        if server == "sqlite" or answers["database_backend"] == "postgresql"
+    }
+    return cover_pairs(runs)
+
+
+def cover_pairs(combinations: dict[str, Answers], ignore: Set[str] = frozenset()) -> dict[str, Answers]:
+    """Return few combinations in which each pair of values is that is in any."""
     pairs = {
-        name: {
-            pair
-            for pair in itertools.combinations(sorted(answers.items()), 2)
-            if not {"license", "python_version"} & dict(pair).keys()
-        }
-        for name, answers in matrix().items()
+        name: {pair for pair in itertools.combinations(sorted(answers.items()), 2) if not ignore & dict(pair).keys()}
+        for name, answers in combinations.items()
     }
     missing = set().union(*pairs.values())
     chosen = {}
     while missing:
         name = max(pairs, key=lambda name: len(pairs[name] & missing))
-        chosen[name] = matrix()[name]
+        chosen[name] = combinations[name]
         missing -= pairs[name]
     return chosen
 

@@ -8,9 +8,11 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,8 @@ GIT_IDENTITY = {
     "COPIER_SETTINGS_PATH": str(Path(__file__).with_name("copier-settings.yml")),
 }
 Render = Callable[..., Path]
+pytest_plugins = ["timing_plugin"]
+collect_ignore = ["rendered"]  # they run inside a render: see rendered_tests.py
 
 
 def pytest_configure() -> None:
@@ -127,20 +131,22 @@ def template(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def render(pytestconfig: pytest.Config, template: Path, request: pytest.FixtureRequest) -> Render:
-    """Render the template; who asks with the same answers again gets the same directory, not to be changed."""
+def render(pytestconfig: pytest.Config, template: Path, shared: Path, request: pytest.FixtureRequest) -> Render:
+    """Render the template. The same answers give the same directory in all processes of the run: do not change it."""
     pytestconfig.option.template = str(template)
     copie = request.getfixturevalue("copie_session")
-    cache: dict[str, Path] = {}
+    (shared / "renders").mkdir(exist_ok=True)
 
     def render(**answers: Any) -> Path:
-        key = json.dumps(answers, sort_keys=True)
-        if key not in cache:
-            result = copie.copy(extra_answers=answers)
-            if result.exception:
-                raise result.exception
-            cache[key] = result.project_dir
-        return cache[key]
+        key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+        directory = shared / "renders" / key
+        with FileLock(f"{directory}.lock"):
+            if not directory.exists():
+                result = copie.copy(extra_answers=answers)
+                if result.exception:
+                    raise result.exception
+                shutil.move(result.project_dir, directory)
+        return directory
 
     return render
 
@@ -203,9 +209,25 @@ def environment(shared: Path) -> EnvironmentOf:
     return lambda project: make_environment(project, shared)
 
 
+@pytest.fixture(scope="session")
+def standfast(shared: Path, template: Path) -> Path:
+    """The program of the package in this repository, installed as an owner's machine has it."""
+    directory = shared / "standfast"
+    environment = Environment(directory)
+    with FileLock(f"{directory}.lock"):
+        if not (directory / "complete").exists():
+            uv = Path(sys.executable).with_name("uv")
+            run(uv, "venv", "--quiet", "--python", sys.executable, directory, cwd=shared)
+            pinned = ("--constraints", str(ROOT / "requirements.txt"))
+            run(uv, "pip", "install", "--quiet", "--python", environment.python, *pinned, template, cwd=shared)
+            (directory / "complete").touch()
+    return environment.bin / "standfast"
+
+
 def load_postgres_server(project: Path) -> ModuleType:
     """What renders start their PostgreSQL with."""
-    spec = importlib.util.spec_from_file_location("postgres_server", project / "tests" / "postgres_server.py")
+    path = project / "tests" / "support" / "postgres_server.py"
+    spec = importlib.util.spec_from_file_location("postgres_server", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -219,20 +241,43 @@ def postgres_module(render: Render) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def postgres(postgres_module: ModuleType) -> Iterator[str]:
-    """The URL of a PostgreSQL: TEST_DATABASE_URL, or else one started for this process."""
+def postgres(postgres_module: ModuleType, shared: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL: TEST_DATABASE_URL, or else a server that the processes of this run share."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    with postgres_module.PostgresServer() as server:
-        yield server.url
+    record = shared / "postgres.json"
+    with FileLock(f"{record}.lock"):
+        users = json.loads(record.read_text())["users"] if record.exists() else 0
+        if not users:
+            server = postgres_module.PostgresServer()
+            server.start()
+            server._process.returncode = 0  # The last process of the run stops it, not this object.
+            record.write_text(json.dumps({"url": server.url, "directory": str(server.directory)}))
+        shown = json.loads(record.read_text())
+        record.write_text(json.dumps({**shown, "users": users + 1}))
+    yield shown["url"]
+    with FileLock(f"{record}.lock"):
+        shown = json.loads(record.read_text())
+        record.write_text(json.dumps({**shown, "users": shown["users"] - 1}))
+        if shown["users"] == 1:
+            stop_postgres(Path(shown["directory"]))
+
+
+def stop_postgres(directory: Path) -> None:
+    """Stop a server that maybe another process has started."""
+    pid = int((directory / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGINT)
+    while (directory / "data" / "postmaster.pid").exists():
+        time.sleep(0.05)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
-def created_database(server: str) -> Iterator[str]:
-    """The URL of an empty database on the server, in the form that the server's has."""
+def created_database(server: str, template: str = "template1") -> Iterator[str]:
+    """The URL of a new database on the server, in the form that the server's has; empty, or a copy of another one."""
     name = f"test_{uuid4().hex}"
-    query(server, f"CREATE DATABASE {name}")
+    query(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
@@ -250,6 +295,11 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
             await connection.close()
 
     return asyncio.run(fetch())
+
+
+def in_fast_part(names: Iterable[str], *fast: str) -> list[Any]:
+    """Parameters of a test, of which `make test` runs only some; the others are slow."""
+    return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in names]
 
 
 def skip_outside_ci(reason: str) -> NoReturn:

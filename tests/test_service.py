@@ -7,32 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from answers import CORNERS, HOSTILE, LONGEST, Answers
-from conftest import EnvironmentOf, Render, created_database, query
+from answers import CORNERS, HOSTILE, LONGEST, Answers, suites
+from conftest import EnvironmentOf, Render, created_database, in_fast_part, query
 from processes import serving
 
-ESSENTIAL = {("namespaced-example", "postgresql"), ("plain-bare", "postgresql"), ("sqlite-example", "sqlite")}
-"""What `make test` runs; CI runs all."""
-
-SUITES = [
-    pytest.param(corner, database, marks=[] if (corner, database) in ESSENTIAL else pytest.mark.slow)
-    for corner, answers in CORNERS.items()
-    for database in (("postgresql", "sqlite") if answers["database_backend"] == "postgresql" else ("sqlite",))
-]
+RUNS = suites()
+SERVICES = {corner: CORNERS[corner] for corner in (name.partition("-on-")[0] for name in RUNS)}
 
 
-@pytest.mark.parametrize(("corner", "database"), SUITES)
-def test_its_own_suite_passes(
-    project: Render, environment: EnvironmentOf, postgres: str, corner: str, database: str
-) -> None:
-    service = project(**CORNERS[corner])
-    url = postgres if database == "postgresql" else "sqlite://"
+@pytest.mark.parametrize("name", in_fast_part(RUNS, "namespaced-example-on-postgresql"))
+def test_its_own_suite_passes(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
+    answers = dict(RUNS[name])
+    url = {"postgresql": postgres, "sqlite": "sqlite://"}[answers.pop("server")]
+    service = project(**answers)
     environment(service).run(service, "pytest", "--cov", "-q", TEST_DATABASE_URL=url)
 
 
-@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize("corner", in_fast_part(SERVICES, "namespaced-example", "namespaced-jwt-bare"))
 def test_its_types_are_right(project: Render, environment: EnvironmentOf, shared: Path, corner: str) -> None:
-    service = project(**CORNERS[corner])
+    service = project(**SERVICES[corner])
     environment(service).run(service, "mypy", "--cache-dir", str(shared / "mypy"))
 
 
@@ -89,7 +82,7 @@ from uuid import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base
-from .portable import JSONDocument, UUIDArray
+from .postgresql_types import JSONDocument, UUIDArray
 
 
 class Status(StrEnum):
@@ -126,7 +119,7 @@ def test_a_new_model_becomes_a_migration_that_its_suite_proves(
         python.run(service, "pytest", "-q", "tests/test_migrations.py", TEST_DATABASE_URL=url)
 
 
-@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize("corner", in_fast_part(SERVICES, "namespaced-example", "sqlite-example"))
 def test_it_serves(project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str) -> None:
     answers = CORNERS[corner]
     service = project(**answers)
