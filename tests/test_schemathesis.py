@@ -62,7 +62,7 @@ def examine(project: Path, python: Environment, database: str) -> tuple[bool, st
     python.run(project, "alembic", "upgrade", "head", DATABASE_URL=database)
     (project / "schemathesis.toml").write_text(CONFIGURATION)
     with serving(project, python, database, LOGIN_ATTEMPTS_PER_MINUTE="100000") as service:
-        options = ["--checks=all", "--max-examples=150", "--seed=1", "--continue-on-failure", "--no-color"]
+        options = ["--checks=all", "--max-examples=250", "--seed=1", "--continue-on-failure", "--no-color"]
         if token := sign_in(service):
             # Who signs out would be refused from then on.
             options += ["--header", f"Authorization: Bearer {token}", "--exclude-path-regex", "/auth/logout$"]

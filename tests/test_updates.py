@@ -309,11 +309,11 @@ def dialect(settings: Settings) -> str:
 
 """,
     ),
-    "tests/widget.py": (
-        "async def create_widget_table(",
-        """class Gadget(TestsBase):
-    name: Mapped[str]
-
+    "tests/postgres_server.py": (
+        "    @asynccontextmanager\n    async def empty(",
+        """    @property
+    def server(self) -> URL:
+        return self._server
 
 """,
     ),
@@ -382,11 +382,18 @@ def test_what_the_owner_changed_is_kept_and_works(
     assert not (project / "tests/test_cache.py").exists()
     kept = "\n".join(contents(project).values()).splitlines()
     assert {follow(line) for line in lines} - {follow(line) for line in kept} == set()
+    rename_methods(project)
     refresh_locks(project, python)
     python = environment(project)
     for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
         python.run(project, *check.split())
     told(version, name, "edits survive, suite green")
+
+
+def rename_methods(project: Path) -> None:
+    """By hand, as the changelog says."""
+    path = project / "tests/unit/test_cache.py"
+    path.write_text(path.read_text("utf-8").replace(".forget(", ".invalidate("))
 
 
 def follow(line: str) -> str:
