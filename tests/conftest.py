@@ -44,6 +44,9 @@ def pytest_configure() -> None:
     # Whoever runs the tests has settings of git and Copier, which must not decide what is rendered.
     os.environ.update(GIT_IDENTITY)
     plumbum.local.env.update(GIT_IDENTITY)
+    # A shell that runs the tests in the background ignores SIGINT, and so would the processes that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Byte code is what makes the second start of a rendered service a fair one.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # And the make that runs the tests has arguments that are not those of the makes that are tested.
