@@ -40,7 +40,8 @@ async def test_unreachable_database_returns_503_without_details(client: AsyncCli
 
 async def test_database_slower_than_the_deadline_returns_503(app: FastAPI, client: AsyncClient) -> None:
     app.state.health.deadline = 0
-    assert (await client.get("/health/db")).status_code == 503
+    async with app.state.database.probe_engine.connect():  # the probe waits for the only connection
+        assert (await client.get("/health/db")).status_code == 503
 
 
 async def test_simultaneous_health_checks_share_one_query(app: FastAPI) -> None:
