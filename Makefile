@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint format lock lock-check bench bench-database bench-first-suite bench-image bench-overload bench-pool bench-servers questions pictures names clean size mutants bench-suite
+.PHONY: help new release test test-slow test-updates timings lint format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -67,23 +67,8 @@ mutants: $(INSTALLED) ## Plant bugs in a render, and name the tests that find th
 bench: $(INSTALLED) $(BENCH_INSTALLED) ## Measure the service beside its peer and the limits: make bench [args=--quick]
 	@$(BIN)/python benchmarks/bench.py $(args)
 
-bench-database: $(INSTALLED) ## Measure what the database costs the service
-	@$(BIN)/python benchmarks/database.py
-
-bench-first-suite: $(INSTALLED) ## Measure the time from a fresh render to a passing suite
-	@$(BIN)/python benchmarks/first_suite.py
-
-bench-image: $(INSTALLED) ## Measure the image's size and start-up
-	@$(BIN)/python benchmarks/image.py
-
-bench-overload: $(INSTALLED) ## Measure what more clients get than the service can work for
-	@$(BIN)/python benchmarks/overload.py
-
 bench-pool: $(INSTALLED) ## Measure the connection pool beside SQLAlchemy's own, under changing load
 	@$(BIN)/python benchmarks/pool.py
-
-bench-servers: $(INSTALLED) ## Measure the service on other servers, event loops and parsers of HTTP
-	@$(BIN)/python benchmarks/servers.py
 
 bench-suite: $(INSTALLED) ## Measure the suite's processor time beside a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)

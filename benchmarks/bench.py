@@ -1,8 +1,7 @@
 """The service, its peer, and the limits of both, measured in turns on one machine and one server: `make bench`.
 
-    make bench                                  all but the fresh clones, in about a quarter of an hour
+    make bench                                  in about a quarter of an hour
     make bench args=--quick                     with fewer and shorter rounds, in some minutes
-    make bench args=--full                      the fresh clones too: six suites, and their packages to load
     make bench args="--only start,requests"     some sections
     make bench args="--draw results.json"       the figure of a run that was kept
 
@@ -24,14 +23,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asking
-import cloning
 import growing
 import plot
 import rendering
 import starting
 from harness import BenchmarkError, command
 from report import Table, read_json, render, write_json
-from subjects import PEER, Subject, Workshop, database_url, subjects, versions, workshop
+from subjects import PEER, Subject, Workshop, subjects, versions, workshop
 
 RESULTS = Path(__file__).with_name("results")
 PACKAGES = ("fastapi", "starlette", "sqlalchemy", "asyncpg", "pydantic", "uvicorn", "uvloop", "httptools")
@@ -79,11 +77,7 @@ SECTIONS: dict[str, Section] = {
     "routes": lambda place, found, table, scale: growing.measure_routes(
         served(found), table, scale.long_rounds, scale.routes
     ),
-    # The last, because it installs the peer anew.
-    "clone": lambda place, found, table, scale: cloning.measure(place, table, database_url(found["peer"])),
 }
-SLOW = ("clone",)
-"""What only `--full` does unasked."""
 
 
 def served(found: dict[str, Subject]) -> dict[str, Subject]:
@@ -103,7 +97,7 @@ def main() -> None:
     begun = time.monotonic()
     with workshop(options.python, options.directory) as place, subjects(place) as found:
         conditions = describe(place, found, scale)
-        for name in options.only or [name for name in SECTIONS if options.full or name not in SLOW]:
+        for name in options.only or SECTIONS:
             print(f"{time.monotonic() - begun:4.0f} s  {name} …", file=sys.stderr, flush=True)
             SECTIONS[name](place, found, table, scale)
             write_json(table, conditions, options.output)  # what there is, should the rest be interrupted
@@ -116,7 +110,6 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--full", action="store_true", help=f"{', '.join(SLOW)}, too")
     parser.add_argument("--only", type=_sections, help=f"some of {', '.join(SECTIONS)}, with commas between")
     parser.add_argument("--output", type=Path, default=RESULTS / "latest.json", help="where the figures go")
     parser.add_argument("--python", type=Path, help="the Python of everything measured")

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from xml.etree import ElementTree
 
-from cloning import RESULTS, count_tests
 from harness import command, run
 from report import OURS, Table, render
 from subjects import Workshop, workshop
 
 SECTION = "make test"
+RESULTS = "results.xml"
 
 
 def main() -> None:
@@ -48,6 +49,11 @@ def measure(table: Table, name: str, project: Path, binaries: Path) -> None:
     table.row(SECTION, "processor time", "s").add(name, cost.cpu)
     table.row(SECTION, "wall time", "s").add(name, cost.wall)
     table.row(SECTION, "tests", "").add(name, count_tests(project))
+
+
+def count_tests(project: Path) -> int:
+    """Return the number of tests in the results of the suite."""
+    return sum(int(suite.attrib["tests"]) for suite in ElementTree.parse(project / RESULTS).iter("testsuite"))
 
 
 if __name__ == "__main__":
