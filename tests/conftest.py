@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from uuid import uuid4
 
 import asyncpg
+import jinja2
 import plumbum
 import pytest
 from filelock import FileLock
@@ -131,6 +132,23 @@ def template(shared: Path) -> Path:
             commit_all(clone, "The working tree", "--allow-empty")
             run("git", "tag", "v999.0.0", cwd=clone)
     return clone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates() -> Iterator[None]:
+    """Compile each Jinja template once a process. Copier compiles all of them for every render."""
+    compile_template = jinja2.Environment.compile
+    compiled: dict[tuple[Any, str | None], Any] = {}
+
+    def compile_once(environment: jinja2.Environment, source: Any, name: str | None = None, *rest: Any) -> Any:
+        # `rest` starts with the path of the file, in a clone that Copier makes for each render.
+        if (source, name) not in compiled:
+            compiled[source, name] = compile_template(environment, source, name, *rest)
+        return compiled[source, name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -319,3 +337,13 @@ def component(variable: str, program: str) -> str:
     if not found:
         skip_outside_ci(f"{program} is missing: apt-get install {program}, or name one with {variable} (see .ci/run)")
     return found
+
+
+def find_python(version: str) -> Path | None:
+    """Return an interpreter of that version: one on the path, or one of pyenv's."""
+    candidates = [Path(found)] if (found := shutil.which(f"python{version}")) else []
+    candidates += sorted(Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob(f"versions/{version}.*/bin/python"))
+    for candidate in candidates:
+        if run_unchecked(candidate, "-c", "import ssl", cwd=Path("/")).returncode == 0:
+            return candidate
+    return None

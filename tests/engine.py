@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from conftest import skip_outside_ci
 from processes import wait_until
 
 
@@ -41,6 +42,11 @@ class Engine:
             ):
                 return cls(program)
         return None
+
+    @classmethod
+    def require(cls) -> Engine:
+        """Return the engine. Without one, fail in CI and skip the test elsewhere."""
+        return cls.find() or skip_outside_ci("no container engine: install Docker or Podman (see .ci/run)")
 
     def try_run(self, *arguments: str | Path, **environment: str) -> Finished:
         finished = subprocess.run(

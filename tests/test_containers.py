@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from answers import HOSTILE, Answers
-from conftest import Render, run, skip_outside_ci
+from conftest import Render, run
 from engine import HARDENED, Compose, Engine
 from processes import free_port, is_served, wait_until
 
@@ -34,10 +34,7 @@ IMAGES: dict[str, Answers] = {
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    found = Engine.find()
-    if found is None:
-        skip_outside_ci("no container engine: install Docker or Podman (see .ci/run)")
-    return found
+    return Engine.require()
 
 
 @pytest.fixture

@@ -66,17 +66,18 @@ def assert_dev_serves(service: Path) -> None:
 
 
 def run_continuous_integration(service: Path, postgres: str) -> None:
-    """Every command of its jobs but the containers': test_containers.py brings the same files up."""
+    """Run the commands of the job `check`.
+
+    The other jobs run elsewhere: `container` in test_containers.py, and `audit` with a server of the test's own in
+    test_an_audit_finds_what_is_known.
+    """
     jobs = commands(service)
     assert jobs.keys() == {"check", "container", "audit"}
     for command, variables in jobs["check"]:
         if variables.get("TEST_DATABASE_URL", "").startswith("postgresql"):
             variables["TEST_DATABASE_URL"] = postgres
         run("bash", "-c", command, cwd=service, **variables)
-    for command, variables in jobs["audit"]:
-        audited = run_unchecked("bash", "-c", command, cwd=service, **variables)
-        # Where the network has packages alone, the tool is installed and started, and cannot look anything up.
-        assert audited.returncode == 0 or re.search(r"not found on PyPI|dns error", audited.stderr), audited.stderr
+    assert [command for command, _ in jobs["audit"]] == ["make audit"]
 
 
 def commands(project: Path) -> dict[str, list[tuple[str, dict[str, str]]]]:

@@ -84,12 +84,10 @@ def test_production_and_development_agree(render: Render, backend: str) -> None:
     assert production.items() < development.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "lock"),
-    [
-        pytest.param(*case, marks=() if case == ("postgresql", "requirements.txt") else pytest.mark.slow)
-        for case in LOCKS
-    ],
+    [pytest.param(*case) for case in LOCKS],
 )
 def test_pip_installs_all_that_the_service_imports(render: Render, tmp_path: Path, backend: str, lock: str) -> None:
     project = render(database_backend=backend)

@@ -3,16 +3,14 @@ and so test_service.py."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from answers import PYTHON_VERSIONS
-from conftest import Render, run, run_unchecked, skip_outside_ci
+from conftest import Render, find_python, run, skip_outside_ci
 from engine import Engine
 
 pytestmark = pytest.mark.slow
@@ -46,13 +44,3 @@ def test_the_suite_passes(render: Render, tmp_path: Path, version: str) -> None:
         skip_outside_ci(f"no Python {version}: install it, or a container engine that has {image} (see .ci/run)")
     volume = f"{project}:/project:ro"
     engine.run("run", "--rm", "--network=host", "--volume", volume, "--entrypoint=bash", image, "-ec", IN_CONTAINER)
-
-
-def find_python(version: str) -> Path | None:
-    """An interpreter of that version: on the path, or one of pyenv's."""
-    candidates = [Path(found)] if (found := shutil.which(f"python{version}")) else []
-    candidates += sorted(Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob(f"versions/{version}.*/bin/python"))
-    for candidate in candidates:
-        if run_unchecked(candidate, "-c", "import ssl, sqlite3", cwd=Path("/")).returncode == 0:
-            return candidate
-    return None

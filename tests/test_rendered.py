@@ -7,7 +7,7 @@ import re
 import pytest
 
 from answers import Answers
-from conftest import EnvironmentOf, Render, in_fast_part
+from conftest import EnvironmentOf, Render
 from rendered_tests import add_rendered_tests
 
 RUNS: dict[str, tuple[Answers, str]] = {
@@ -19,7 +19,8 @@ RUNS: dict[str, tuple[Answers, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", in_fast_part(RUNS, "default"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_machinery_works_in_a_render(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
     answers, database = RUNS[name]
     service = project(**answers)
@@ -28,6 +29,7 @@ def test_machinery_works_in_a_render(project: Render, environment: EnvironmentOf
     environment(service).run(service, "pytest", "-q", "tests/rendered", TEST_DATABASE_URL=url)
 
 
+@pytest.mark.slow
 def test_added_tests_are_clean(project: Render, environment: EnvironmentOf) -> None:
     answers = {"auth": "jwt"}
     service = project(**answers)
