@@ -26,7 +26,7 @@ HEADING = """\
 # Lines of Python in src, in tests, in scripts and alembic; Python files; all files; lines of README.md.
 """
 COLUMNS = ("src", "tests", "scripts+alembic", "python-files", "files", "readme")
-BUDGET = {"src": 2800, "tests": 1650, "scripts+alembic": 500, "python-files": 85, "readme": 100}
+BUDGET = {"src": 3300, "tests": 2000, "scripts+alembic": 550, "python-files": 95, "readme": 100}
 """The most that the default answers may render."""
 
 Sizes = dict[str, dict[str, int]]

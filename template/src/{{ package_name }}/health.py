@@ -34,7 +34,7 @@ class Health:
         self._revisions = revisions
         self._probe: asyncio.Task[frozenset[str] | None] | None = None
         self.draining = False
-        """Whether the process was asked to stop: it still answers, but readiness fails."""
+        """True after a signal to stop. The process still answers, but readiness fails."""
 
     async def database_answers(self) -> bool:
         return await self._applied_revisions() is not None

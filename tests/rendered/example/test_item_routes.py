@@ -35,7 +35,7 @@ async def test_pages_follow_each_other(client: AsyncClient, sort: str, names: st
 async def test_invalid_cursor_returns_404(client: AsyncClient, after: str) -> None:
     response = await client.get(ITEMS, params={"after": after})
     assert response.status_code == 404
-    assert "no such page" in response.json()["detail"]
+    assert "does not exist" in response.json()["detail"]
 
 
 async def test_cursor_of_the_opposite_order_returns_404(client: AsyncClient) -> None:

@@ -7,6 +7,11 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ..models import Base
 
+EXAMPLE_ETAG = '"9f86d081884c7d659a2feaa0c55ad015"'
+IfNoneMatchHeader = Annotated[
+    str | SkipJsonSchema[None], Header(description="The `ETag` that the client has", examples=[EXAMPLE_ETAG])
+]
+
 
 def set_etag(response: Response, entity: Base) -> str:
     """Set the `ETag` header to the version of the entity, and return it."""
@@ -17,7 +22,7 @@ def set_etag(response: Response, entity: Base) -> str:
 async def get_expected_version(
     if_match: Annotated[
         str | SkipJsonSchema[None],
-        Header(description="The `ETag` that the client read; 412 if the entity has changed since"),
+        Header(description="The `ETag` of the version to change, or `*` for any version", examples=["*"]),
     ] = None,
 ) -> str | None:
     if if_match is None or if_match == "*":

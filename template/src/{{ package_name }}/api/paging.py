@@ -4,23 +4,29 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import NotFoundError
 from ..models import Base
 from ..repositories import PageRequest, Position
+from ..schemas.page import EXAMPLE_CURSOR
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+
+AfterQuery = Annotated[
+    str | SkipJsonSchema[None], Query(description="The `next` of the previous page", examples=[EXAMPLE_CURSOR])
+]
 
 
 def page_request(
     sort: str, columns: Mapping[str, Callable[[str], Any]], *, limit: int, after: str | None, **filters: object
 ) -> PageRequest:
-    """Return the page that a client asks for, with one entity more, which tells whether another page follows.
+    """Return the request for a page. It asks for one entity more, to know whether another page follows.
 
     Args:
         sort: the name of a column, with a leading minus for descending order.
@@ -57,4 +63,4 @@ def _decode_cursor(cursor: str, sort: str, parse: Callable[[str], Any]) -> Posit
         order, value, key = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if order == sort:
             return parse(value), UUID(key)
-    raise NotFoundError("There is no such page: `after` must be the `next` of a page in the same order.")
+    raise NotFoundError("This page does not exist. `after` must be the `next` of a page with the same `sort`.")

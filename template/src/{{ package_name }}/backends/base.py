@@ -1,4 +1,4 @@
-"""The interface to a database server, with the defaults of one without special needs."""
+"""Interface to a database server. The defaults suit a server without special features."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol

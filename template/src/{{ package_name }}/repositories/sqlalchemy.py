@@ -50,7 +50,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            raise ConflictError(f"This {self.model.__name__} conflicts with an existing one.") from error
+            raise ConflictError(f"This {self.model.__name__} has a value that must be unique.") from error
         return entity
 
     async def delete(self, entity: ModelT) -> None:

@@ -4,15 +4,19 @@ from pydantic import BaseModel, Field
 
 
 class FieldError(BaseModel):
-    location: str = Field(description="Location in the request, for example `body.name`", examples=["body.name"])
-    message: str
+    """A part of the request that is not valid."""
+
+    location: str = Field(description="Location in the request", examples=["body.name"])
+    message: str = Field(description="Rule that the value breaks", examples=["Field required"])
 
 
 class Problem(BaseModel):
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str | None = None
-    instance: str | None = Field(default=None, description="Path of the request")
-    request_id: str | None = Field(default=None, description="Include it when you report the problem")
-    errors: list[FieldError] | None = None
+    """Error response (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="Kind of the problem. `about:blank`: the status says it")
+    title: str = Field(description="Name of the status", examples=["Not Found"])
+    status: int = Field(description="HTTP status", examples=[404])
+    detail: str | None = Field(default=None, description="Reason", examples=["There is no item with this id."])
+    instance: str | None = Field(default=None, description="Path of the request", examples=["/api/v1/items"])
+    request_id: str | None = Field(default=None, description="Id of the request in the logs", examples=["3f0e9a"])
+    errors: list[FieldError] | None = Field(default=None, description="Parts of the request that are not valid")
