@@ -17,10 +17,10 @@ END = "<!-- end of what `make questions` writes -->"
 
 
 def table(root: Path = ROOT) -> str:
-    """The questions that are asked, in their order, with the answers that whoever presses Enter gives."""
+    """Return the table of the questions that Copier asks, with their default answers."""
     questions = yaml.safe_load((root / "copier.yml").read_text("utf-8"))
     answers = defaults(root)
-    rows = ["| question | default | what it decides |", "|---|---|---|"]
+    rows = ["| name | default | question |", "|---|---|---|"]
     for name, question in questions.items():
         if name.startswith("_") or question.get("when") is False or question.get("ask") is False:
             continue
@@ -29,10 +29,10 @@ def table(root: Path = ROOT) -> str:
 
 
 def defaults(root: Path) -> dict[str, Any]:
-    """What the questions are answered with where nobody says otherwise; derived names depend on other answers."""
+    """Return the default answers. Some defaults depend on other answers, so Copier computes them."""
     with TemporaryDirectory() as directory:
         source = Path(directory) / "source"
-        # Without the repository around it, Copier takes the files as they are.
+        # Outside of the git repository, Copier reads the working files instead of a commit.
         (source / "template").mkdir(parents=True)
         for path in (root / "copier.yml", *root.glob("*.jinja")):
             shutil.copy(path, source)
@@ -54,9 +54,9 @@ def shown(answer: object, question: dict[str, Any]) -> str:
 def explained(question: dict[str, Any]) -> str:
     parts = [question["help"]]
     if labels := list(choices(question)):
-        parts.append(f"One of: {'; '.join(labels)}")
+        parts.append("Choices: " + ", ".join(f'"{label}"' for label in labels))
     if condition := question.get("when"):
-        parts.append(f"Asked where `{condition.strip('{} ')}`")
+        parts.append(f"Asked only if `{condition.strip('{} ')}`")
     return ". ".join(part.rstrip(".") for part in parts).replace("?.", "?")
 
 
@@ -70,11 +70,11 @@ def cell(text: str) -> str:
 
 
 def replaced(text: str, content: str) -> str:
-    """The text with what is between the markers replaced."""
+    """Return the text with new content between the markers."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise SystemExit(f"README.md has no lines {BEGIN} and {END}")
+        raise SystemExit(f"README.md must have the lines {BEGIN} and {END}. Restore them.")
     return f"{before}{begin}\n{content}{end}{after}"
 
 

@@ -1,4 +1,4 @@
-"""Write reserved_names.jinja, the names that a rendered package cannot have."""
+"""Write the names that the package of a project cannot have to reserved_names.jinja: `make names`."""
 
 import keyword
 import sys
@@ -18,13 +18,13 @@ TAKEN = """
     setuptools sqlalchemy src starlette structlog support tests truststore typing_extensions typing_inspection
     update_requirements urllib3 uuid_utils uv uvicorn uvloop wheel xdist yaml
 """
-"""What the service imports, and what lies beside it."""
+"""Names of the modules that the service imports, and of the directories and scripts beside its package."""
 
 IN_SOME_STANDARD_LIBRARIES = """
     aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp mailcap msilib
     nis nntplib ossaudiodev pipes profiling smtpd sndhdr spwd sunau telnetlib uu xdrlib
 """
-"""Modules that one supported Python has and another has not."""
+"""Modules that only some of the supported Python versions have."""
 
 
 def names() -> dict[str, list[str]]:
@@ -40,7 +40,7 @@ def text() -> str:
     lists = "".join(
         f"{{% set {name} = '\n{fill(' '.join(words), 110)}\n'.split() %}}\n" for name, words in names().items()
     )
-    return "{# Names that a package cannot have. Written by `make names`. #}\n" + lists
+    return "{# Names that the package of a project cannot have. `make names` writes this file. #}\n" + lists
 
 
 if __name__ == "__main__":

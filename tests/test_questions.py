@@ -30,13 +30,13 @@ REFUSED = [
     ("project_name", "a\nb", "only letters"),
     ("project_name", "Ends badly-", "End with"),
     ("project_name", "x" * 51, "at most 50"),
-    ("package_name", "", "lower-case"),
-    ("package_name", "my-service", "lower-case"),
-    ("package_name", "MyService", "lower-case"),
-    ("package_name", "1st", "lower-case"),
-    ("package_name", "_private", "lower-case"),
-    ("package_name", "dienst_ü", "lower-case"),
-    ("package_name", "line\n", "lower-case"),
+    ("package_name", "", "lowercase"),
+    ("package_name", "my-service", "lowercase"),
+    ("package_name", "MyService", "lowercase"),
+    ("package_name", "1st", "lowercase"),
+    ("package_name", "_private", "lowercase"),
+    ("package_name", "dienst_ü", "lowercase"),
+    ("package_name", "line\n", "lowercase"),
     ("package_name", "x" * 41, "at most 40"),
     ("package_name", "class", "keyword"),
     ("package_name", "match", "keyword"),
@@ -46,7 +46,7 @@ REFUSED = [
     ("package_name", "tests", "hide a package"),
     ("description", "", "few words"),
     ("description", "   ", "few words"),
-    ("description", " padded", "white space"),
+    ("description", " padded", "whitespace"),
     ("description", "x" * 201, "at most 200"),
     ("description", "two\nlines", "one line"),
     ("description", "bell\x07", "one line"),
@@ -54,18 +54,18 @@ REFUSED = [
     ("author_name", "", "Write a name"),
     ("author_name", "Me <me@example.com>", "next question"),
     ("author_name", "x" * 101, "at most 100"),
-    ("author_email", "", "one address"),
-    ("author_email", "me", "one address"),
-    ("author_email", "me@localhost", "one address"),
-    ("author_email", 'me"@example.com', "one address"),
-    ("author_email", "me@example.com\n", "one address"),
-    ("schema_namespace", "Orders", "lower-case"),
-    ("schema_namespace", "my-orders", "lower-case"),
-    ("schema_namespace", 'x"; DROP', "lower-case"),
-    ("schema_namespace", "x" * 64, "63 bytes"),
+    ("author_email", "", "one e-mail address"),
+    ("author_email", "me", "one e-mail address"),
+    ("author_email", "me@localhost", "one e-mail address"),
+    ("author_email", 'me"@example.com', "one e-mail address"),
+    ("author_email", "me@example.com\n", "one e-mail address"),
+    ("schema_namespace", "Orders", "lowercase"),
+    ("schema_namespace", "my-orders", "lowercase"),
+    ("schema_namespace", 'x"; DROP', "lowercase"),
+    ("schema_namespace", "x" * 64, "at most 63"),
     ("schema_namespace", "pg_orders", "reserves"),
-    ("schema_namespace", "public", "belongs"),
-    ("schema_namespace", "information_schema", "belongs"),
+    ("schema_namespace", "public", "is reserved"),
+    ("schema_namespace", "information_schema", "is reserved"),
 ]
 
 
@@ -152,23 +152,23 @@ def test_the_readme_has_the_questions_as_they_are(tmp_path: Path) -> None:
         shutil.copy(path, tmp_path)
     copied = tmp_path / "copier.yml"
     copied.write_text(copied.read_text("utf-8").replace("default: github", "default: gitlab"))
-    assert "GitLab CI | Where does" in questions.table(tmp_path)
+    assert "GitLab CI | Continuous integration" in questions.table(tmp_path)
 
 
-def test_settings_of_an_organisation_are_the_defaults_of_its_people(template: Path, tmp_path: Path) -> None:
+def test_settings_of_an_organization_are_the_defaults_of_its_people(template: Path, tmp_path: Path) -> None:
     """As the README says; a wrong one is refused like an answer."""
     settings = tmp_path / "settings.yml"
-    settings.write_text(organisation := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
+    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
     copy = (COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template)
     run(*copy, tmp_path / "service", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
     answers = yaml.safe_load((tmp_path / "service" / ".copier-answers.yml").read_text("utf-8"))
-    wanted = yaml.safe_load(organisation)["defaults"]
+    wanted = yaml.safe_load(organization)["defaults"]
     assert len(wanted) > 2
     assert {name: answers[name] for name in wanted} == wanted
     settings.write_text("defaults: {author_email: nobody}\n")
     refused = run_unchecked(*copy, tmp_path / "other", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
     assert refused.returncode != 0
-    assert "one address" in refused.stderr
+    assert "one e-mail address" in refused.stderr
 
 
 def test_the_command_line_needs_no_trust(template: Path, tmp_path: Path) -> None:

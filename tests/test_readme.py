@@ -34,7 +34,7 @@ def test_the_commands_it_names_are_there(text: str) -> None:
 
 
 def test_the_files_it_names_are_there(text: str) -> None:
-    parts = text.partition("\n## Others\n")
+    parts = text.partition("\n## Comparison with other templates\n")
     others = parts[2].partition("\n## ")
     for name in re.findall(r"`((?:[\w.-]+/)*(?:test_)?[\w-]+\.(?:py|yml|jinja|txt|md))`", parts[0] + others[2]):
         rendered_or_owners = {".copier-answers.yml", "answers.yml"}
