@@ -1,4 +1,4 @@
-"""Rewrite the imports of a module after modules, or names in modules, have moved."""
+"""Rewrite the imports of a module whose imported modules or objects have moved."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ LINE_LENGTH = 120
 
 
 def module_of(path: str) -> str:
-    """Return the name that a file of a project is imported by."""
+    """Return the name under which other modules import a file of a project."""
     parts = PurePosixPath(path).with_suffix("").parts
     return ".".join(parts[parts[0] in ("src", "tests") : -1 if parts[-1] == "__init__" else None])
 
 
 def package_of(path: str) -> str:
-    """Return the package that the relative imports of a file start from."""
+    """Return the package in which the relative imports of a file start."""
     return module_of(path) if path.endswith("__init__.py") else module_of(path).rpartition(".")[0]
 
 
 @dataclass(frozen=True)
 class Imports:
+    """Rewrites imports by a table of moves."""
+
     moved: dict[str, str]
-    """Full names of modules, and of names in modules, before and after."""
+    """Former full name of each moved module or object, with its new full name."""
     modules: set[str]
-    """Full names of all modules before, the owner's included."""
+    """Full names of all modules before the update, including the owner's."""
 
     def rewrite(self, source: bytes, path: str, target: str) -> bytes:
-        """Return the source of the module at `path` as it has to be at `target`.
+        """Return the source of a module with rewritten imports.
+
+        Args:
+            source: the source of the module at `path`.
+            path: the path of the module before the update.
+            target: the path of the module after the update.
 
         Raises:
-            SyntaxError: the source is not a module of this version of Python.
+            SyntaxError: this version of Python cannot parse the source.
         """
         source = rename(source, self.renamed(source, path))
         lines = source.splitlines(keepends=True)
@@ -44,7 +51,7 @@ class Imports:
         return b"".join(lines)
 
     def renamed(self, source: bytes, path: str) -> dict[str, str]:
-        """Return the names that the module defines or imports, and that changed."""
+        """Return the changed names among the names that the module defines or imports, with their new names."""
         full_names = (full.rpartition(".") for full in self.moved)
         names = {name: self.find(module, name)[1] for module, _, name in full_names if module == module_of(path)}
         for node in from_imports(source):
@@ -53,7 +60,7 @@ class Imports:
         return {name: new for name, new in names.items() if name != new}
 
     def find(self, module: str, name: str) -> tuple[str, str]:
-        """Return the module that has the name now, and the name."""
+        """Return the new module and the new name of an object."""
         full = f"{module}.{name}"
         if full in self.moved:
             module, _, name = self.moved[full].rpartition(".")
@@ -64,7 +71,7 @@ class Imports:
     def moved_import(
         self, node: ast.ImportFrom, lines: list[bytes], path: str, target: str
     ) -> list[tuple[tuple[int, str], bytes]]:
-        """Return the import as it is now, with its place among others: a statement for each module it is from."""
+        """Return the rewritten statements of an import, one for each module, with their sort keys."""
         before = [f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in node.names]
         after: dict[str, list[str]] = {}
         former = absolute(node, package_of(path))
@@ -78,7 +85,7 @@ class Imports:
         whole = b"".join(lines[node.lineno - 1 : node.end_lineno])
         end = len(whole) - len(lines[(node.end_lineno or 0) - 1]) + (node.end_col_offset or 0)
         indent, statement, rest = whole[: node.col_offset], whole[node.col_offset : end], whole[end:]
-        if list(after.values()) == [before]:  # Only the module changed: the layout stays.
+        if list(after.values()) == [before]:  # Only the module changed, so the layout stays.
             texts = [re.sub(rb"from\s*[.\w]+", f"from {module}".encode(), statement, count=1) for module in after]
         else:
             texts = [written(module, names, indent.decode()).encode() for module, names in after.items()]
@@ -98,7 +105,7 @@ def relative(module: str, package: str) -> str:
 
 
 def place_of(module: str) -> tuple[int, str]:
-    """Return what isort sorts by: from the furthest package to the nearest, then by name."""
+    """Return the sort key of isort: the furthest package first, then by name."""
     name = module.lstrip(".")
     return len(name) - len(module), name.lower()
 
@@ -117,7 +124,7 @@ def from_imports(source: bytes) -> list[ast.ImportFrom]:
 
 
 def import_blocks(source: bytes) -> list[list[ast.ImportFrom]]:
-    """Return the imports that are on adjacent lines together."""
+    """Return the imports in groups of adjacent lines."""
     blocks: list[list[ast.ImportFrom]] = []
     for node in from_imports(source):
         last = blocks[-1][-1] if blocks else None
@@ -129,7 +136,7 @@ def import_blocks(source: bytes) -> list[list[ast.ImportFrom]]:
 
 
 def rename(source: bytes, names: dict[str, str]) -> bytes:
-    """Rename variables, functions and classes; the imports that they are from stay."""
+    """Rename variables, functions and classes, but not in import statements."""
     lines = source.splitlines(keepends=True)
     found = []
     for node in ast.walk(ast.parse(source)):

@@ -1,6 +1,6 @@
-"""Carry an owner's changes over to files that have another path, or import other modules, since a version.
+"""Move an owner's changes to the new paths of files, and rewrite imports: rename.py TABLE ANSWERS_FILE.
 
-`copier update` runs it in the project, after its own merge, with a table of what has moved: see README.md.
+`copier update` runs this script in the project after its own merge. README.md describes the table and the results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from copier import run_copy
 from imports import Imports, module_of
 
 TEMPLATE = Path(__file__).resolve().parents[1]
-"""Copier's clone of the template: the new version is checked out, and the older versions are in its history."""
+"""Copier's clone of the template. The new version is checked out, and its history has the older versions."""
 
 
 def main(table: str, answers_file: str) -> None:
@@ -32,11 +32,11 @@ def main(table: str, answers_file: str) -> None:
             update.rewrite(path)
     mentions = [f"-e{name}" for name in update.imports.moved if name.startswith(f"{after['package_name']}.")]
     if found := git("grep", "--line-number", "--word-regexp", "--fixed-strings", *mentions, check=False).decode():
-        report(f"These lines name what has moved. Change them by hand:\n{found}")
+        report(f"These lines use former names of moved modules or objects. Change them by hand:\n{found}")
 
 
 def render(answers: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files that the template has for the answers and version of a project."""
+    """Return the files that the template renders for the answers and the version of a project."""
     data = {name: answer for name, answer in answers.items() if not name.startswith("_")}
     with TemporaryDirectory() as directory:
         run_copy(str(TEMPLATE), directory, data=data, vcs_ref=answers["_commit"], defaults=True, quiet=True)
@@ -45,7 +45,7 @@ def render(answers: dict[str, Any]) -> dict[str, bytes]:
 
 
 class Update:
-    """The project, and the files that the template has for it in the old version and in the new one."""
+    """Merges the old version, the new version and the owner's files."""
 
     def __init__(
         self, old: dict[str, bytes], new: dict[str, bytes], files: dict[str, str], names: dict[str, str]
@@ -58,19 +58,19 @@ class Update:
         self.imports = Imports(moved | names, {module_of(path) for path in self.head if path.endswith(".py")})
 
     def merge(self, path: str) -> None:
-        """Bring a file of the old version to its path in the new one."""
+        """Merge a file of the old version into its path in the new version."""
         target = self.files.get(path, path)
         sources = {former for former, moved in self.files.items() if moved == target}
         if target in self.head - self.old.keys():
-            report(f"{target} is yours and the template's: Copier merged both. See also git show HEAD:./{path}")
-        elif path not in self.head:  # The owner deleted it, or has it at another path.
+            report(f"Copier merged your {target} with the template's. Compare it with: git show HEAD:./{path}")
+        elif path not in self.head:  # The owner deleted or moved it.
             if sources and not self.head & {target, *sources}:
                 Path(target).unlink(missing_ok=True)
         elif (ours := git("show", f"HEAD:./{path}")) == self.old[path]:
-            pass  # Copier rendered it.
+            pass  # Copier has rendered the new version.
         elif target not in self.new:
             git("checkout", "HEAD", "--", path)
-            report(f"{path} is no longer in the template. It stays because you changed it.")
+            report(f"{path} is no longer in the template, but stays because you changed it. Keep or delete it.")
             self.rewrite(path)
         else:
             ours_now, base_now = self.rewritten(ours, path, target), self.rewritten(self.old[path], path, target)
@@ -87,21 +87,21 @@ class Update:
         git("reset", "--quiet", "--", path, target)  # Copier may have marked a conflict.
         if conflicts:
             git("add", "--intent-to-add", "--", target)
-            report(f"{target} has conflicts.")
+            report(f"{target} has conflicts. Resolve them.")
 
     def rewrite(self, path: str) -> None:
-        """Rewrite the imports of a file that is the owner's alone."""
+        """Rewrite the imports of a file that only the owner has."""
         text = Path(path).read_bytes()
         rewritten = self.rewritten(text, path, path)
         if rewritten != text:
             Path(path).write_bytes(rewritten)
-            report(f"{path} imports what has moved from where it is now.")
+            report(f"{path} now imports moved modules or objects from their new paths.")
 
     def rewritten(self, text: bytes, path: str, target: str) -> bytes:
         try:
             return self.imports.rewrite(text, path, target) if path.endswith(".py") else text
         except SyntaxError as error:
-            report(f"{path} cannot be read ({error}). Look at its imports.")
+            report(f"Cannot parse {path} ({error}). Change the imports of moved modules by hand.")
             return text
 
 
@@ -113,7 +113,7 @@ def merge_texts(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
         for path, text in zip(paths, (ours, base, theirs), strict=True):
             path.write_bytes(text)
         merged = subprocess.run([*command, *paths], stdout=subprocess.PIPE, check=False)
-    if merged.returncode > 127:  # Otherwise it is the number of conflicts.
+    if merged.returncode > 127:  # A smaller status is the number of conflicts.
         raise subprocess.CalledProcessError(merged.returncode, command)
     return merged.stdout, merged.returncode > 0
 

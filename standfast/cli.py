@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line of `standfast`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ project_option = click.option(
     default=".",
     callback=_read_project,
     show_default="the current directory",
-    help="The root of the project.",
+    help="The root directory of the project.",
 )
 python_option = click.option(
     "--python",
     metavar="PATH",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     show_default=".venv of the project",
-    help="The Python interpreter that the project's dependencies are installed for.",
+    help="A Python interpreter that has the project's dependencies.",
 )
 
 
 def in_project(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the commands that run with the project's interpreter."""
+    """Add the options of commands that run with the project's interpreter."""
     return project_option(python_option(command))
 
 
@@ -53,9 +53,9 @@ def copy_data(*, project: Project, python: Path | None, source: str, target: str
     """Copy all rows from one database to another.
 
     SOURCE and TARGET are database URLs, such as sqlite:///my_service.db and postgresql://user:password@host/name.
-    Both databases need the same migrations, and TARGET must be empty. All rows are copied in one transaction, which
-    is committed only if counts and checksums of both sides agree. SOURCE is only read. Stop the service first: rows
-    that it writes meanwhile are not copied.
+    Both databases need the same migrations, and TARGET must be empty. The command only reads SOURCE. It copies all
+    rows in one transaction, and commits only if both sides have the same row counts and checksums. Stop the service
+    first, because rows that it writes during the copy are lost.
     """
     project.run("copy_data", source, target, python=python)
 
@@ -64,8 +64,8 @@ def copy_data(*, project: Project, python: Path | None, source: str, target: str
 def move_schema() -> None:
     """Move the tables to the schema that the models name.
 
-    Use it after the answer schema_namespace was changed. FORMER is the schema where the tables were; the default
-    schema of PostgreSQL is called public. Running a command twice changes nothing.
+    Use the commands after you changed the answer schema_namespace. FORMER is the former schema of the tables. The
+    default schema of PostgreSQL is public. A second run changes nothing.
     """
 
 
@@ -81,9 +81,9 @@ def files(*, project: Project, python: Path | None, former: str) -> None:
 @click.argument("former")
 @in_project
 def database(*, project: Project, python: Path | None, former: str) -> None:
-    """Move the tables of the database that the settings name.
+    """Move the tables in the database that the project's settings name.
 
-    Alembic's version table is moved too. Stop the service first.
+    The command also moves Alembic's version table. Stop the service first.
     """
     project.run("move_schema", "database", former, python=python)
 
@@ -94,9 +94,9 @@ def database(*, project: Project, python: Path | None, former: str) -> None:
 def rename_package(*, project: Project, name: str) -> None:
     """Rename the project's Python package to NAME.
 
-    The project is merged with the difference between two renders of its own template version, which differ in the
-    package name only. Changes of the owner stay, and later updates work as before.
+    The command renders the project's template version twice, with the former and the new name. It merges the
+    difference into the project. The owner's changes stay, and later updates work as before.
     """
-    from .rename_package import rename  # Copier takes most of a second to import.
+    from .rename_package import rename  # Other commands do not need Copier, which takes long to import.
 
     rename(project, name)

@@ -1,4 +1,4 @@
-"""A project that the template rendered: its answers, its interpreter, and commands that run in it."""
+"""Read the answers of a rendered project, and run scripts with its interpreter."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SCRIPTS = Path(__file__).with_name("in_project")
 
 @dataclass(frozen=True)
 class Project:
+    """A project that this template rendered."""
+
     directory: Path
     answers: dict[str, Any]
 
@@ -27,32 +29,34 @@ class Project:
         return str(self.answers["package_name"])
 
     def run(self, script: str, *arguments: str, python: Path | None) -> NoReturn:
-        """Run a script of `in_project` in place of this process, in the project's directory.
+        """Replace this process by a script of `in_project`, which runs in the project's directory.
 
         Args:
-            python: the interpreter to run it with; default the one of the project's `.venv`.
+            script: name of the script, without suffix.
+            arguments: arguments of the script, after the package name.
+            python: path of the interpreter; None is the interpreter in the project's `.venv`.
         """
         interpreter = self.interpreter() if python is None else Path.cwd() / python
         command = [str(interpreter), str(SCRIPTS), script, self.package, *arguments]
         os.chdir(self.directory)
         if os.name == "posix":
-            # The script itself gets the signals, so that it can roll back.
+            # The script must receive signals itself, so that it can roll back.
             os.execv(interpreter, command)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The console sends it to the script too, which then ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The console also sends it to the script.
         sys.exit(subprocess.run(command, check=False).returncode)
 
     def interpreter(self) -> Path:
         """Return the interpreter of the project's virtual environment.
 
         Raises:
-            ClickException: there is none.
+            ClickException: the interpreter does not exist.
         """
         inside = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-        # Not resolved: the link is what makes Python use the environment.
+        # Do not resolve the link: Python finds the environment by the path of the link.
         path = self.directory.absolute() / ".venv" / inside
         if not path.exists():
             raise click.ClickException(
-                f"There is no interpreter at {path}. Run `make test` in the project, which creates it, or name an "
+                f"There is no interpreter at {path}. Run `make test` in the project to create it, or name another "
                 "interpreter with --python."
             )
         return path
@@ -74,6 +78,6 @@ def read_project(directory: Path) -> Project:
     if not isinstance(answers, dict) or "package_name" not in answers:
         raise click.ClickException(
             f"{directory.absolute()} is not a project of this template: it has no {ANSWERS_FILE} with a package_name. "
-            "Run the command in the root of the project, or name it with --project."
+            "Run the command in the root of the project, or name the root with --project."
         )
     return Project(directory, answers)

@@ -18,19 +18,20 @@ from .project import ANSWERS_FILE, Project
 
 
 def rename(project: Project, name: str) -> None:
-    """Rename the package of a project whose changes are all committed.
+    """Rename the package of a project that has no uncommitted changes.
 
     Raises:
-        ClickException: nothing was changed; the message says why.
-        SystemExit: the package was renamed, but there are conflicts.
+        ClickException: the package was not renamed, or it was renamed with conflicts. The message says which.
     """
     directory, former = project.directory, project.package
     if git(directory, "status", "--porcelain"):
         raise click.ClickException(f"{directory.absolute()} has uncommitted changes. Commit them first.")
     if missing := {"_src_path", "_commit"} - project.answers.keys():
-        raise click.ClickException(f"{ANSWERS_FILE} has no {min(missing)}, so the project cannot be rendered again.")
+        raise click.ClickException(
+            f"{ANSWERS_FILE} has no {min(missing)}, so the project cannot be rendered. Restore it."
+        )
     if name == former:
-        raise click.ClickException(f"The package is called {name} already.")
+        raise click.ClickException(f"The package is already called {name}. Choose another name.")
     with tempfile.TemporaryDirectory() as temporary:
         before, after = Path(temporary, "before"), Path(temporary, "after")
         try:
@@ -40,13 +41,16 @@ def rename(project: Project, name: str) -> None:
             raise click.ClickException(str(error)) from None
         except ProcessExecutionError as error:
             reason = error.stderr.strip().splitlines()[-1:] or [f"git exited with {error.retcode}"]
-            raise click.ClickException(f"Cannot get {project.answers['_src_path']}: {reason[0]}") from None
+            raise click.ClickException(
+                f"Cannot get the template from {project.answers['_src_path']} ({reason[0]}). Check the address "
+                f"_src_path in {ANSWERS_FILE}, and the network."
+            ) from None
         git(directory, "mv", f"src/{former}", f"src/{name}")
         conflicts = merge(directory, before, after, former, name)
     rewrite_imports(directory, former, name)
-    click.echo(f"✅ {former} is {name} now. Read `git diff HEAD`, run `make test`, and commit.")
+    click.echo(f"✅ {former} was renamed to {name}. Read `git diff HEAD`, run `make test`, and commit.")
     if conflicts:
-        raise click.ClickException(f"Resolve the conflicts in {', '.join(conflicts)}.")
+        raise click.ClickException(f"There are conflicts in {', '.join(conflicts)}. Resolve them.")
 
 
 def render(directory: Path, answers: dict[str, Any]) -> None:
@@ -55,7 +59,7 @@ def render(directory: Path, answers: dict[str, Any]) -> None:
 
 
 def merge(project: Path, before: Path, after: Path, former: str, name: str) -> list[str]:
-    """Merge each rendered file with the project's; return the files with conflicts."""
+    """Merge the difference of two renders into the project. Return the paths of files with conflicts."""
     conflicts = []
     for old in (path for path in before.rglob("*") if path.is_file()):
         relative = str(old.relative_to(before)).replace(f"src/{former}/", f"src/{name}/")
@@ -68,7 +72,7 @@ def merge(project: Path, before: Path, after: Path, former: str, name: str) -> l
 
 
 def rewrite_imports(project: Path, former: str, name: str) -> None:
-    """Rename the package in the owner's own files and lines, which the template does not know."""
+    """Rename the package in files and lines that only the project has."""
     modules = {
         ".".join(path.relative_to(project / "src").with_suffix("").parts).replace(name, former, 1)
         for path in (project / "src" / name).rglob("*.py")
@@ -93,7 +97,7 @@ def rewrite(line: str, node: ast.stmt | ast.expr, former: str, name: str) -> str
 
 
 def names_package(node: ast.AST, former: str, modules: set[str]) -> bool:
-    """Return whether the node is an absolute import of the package, or a string with the name of a module in it."""
+    """Return whether the node is an absolute import of the package, or a string that names one of its modules."""
     if isinstance(node, ast.Import):
         return any(alias.name.split(".")[0] == former for alias in node.names)
     if isinstance(node, ast.ImportFrom):

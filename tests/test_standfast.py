@@ -160,7 +160,7 @@ def test_project_and_interpreter_can_be_named(
     (tmp_path / "environment").symlink_to(python.parents[1])
     named = ("--project", "project", "--python", Path("environment", python.parent.name, python.name))
     refused = run_unchecked(standfast, "copy-data", *named, "sqlite:///none.db", "sqlite:///b.db", cwd=tmp_path)
-    assert_refused(refused, "there is no file none.db", 2)
+    assert_refused(refused, "the file none.db does not exist", 2)
 
 
 def test_invalid_settings_are_named(standfast: Path, rendered: Make) -> None:
@@ -443,9 +443,9 @@ def test_target_that_rejects_a_row_gets_none(owned: Owned, target: str) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("NEW.weight = 0.2; RETURN NEW;", "2500 rows were sent, and 2500 arrived, some of them changed."),
-        ("NEW.updated_at = now(); RETURN NEW;", "2500 rows were sent, and 2500 arrived, some of them changed."),
-        ("IF NEW.kind = 'leaf' THEN RETURN NULL; END IF; RETURN NEW;", "2500 rows were sent, and 1250 arrived."),
+        ("NEW.weight = 0.2; RETURN NEW;", "2500 rows were sent, 2500 arrived, and some were changed."),
+        ("NEW.updated_at = now(); RETURN NEW;", "2500 rows were sent, 2500 arrived, and some were changed."),
+        ("IF NEW.kind = 'leaf' THEN RETURN NULL; END IF; RETURN NEW;", "2500 rows were sent, 1250 arrived."),
     ],
     ids=["value", "time", "row"],
 )
@@ -454,7 +454,7 @@ def test_rows_that_the_target_changes_are_noticed(owned: Owned, target: str, bod
     query(target, function)
     query(target, "CREATE TRIGGER changing BEFORE INSERT ON my_service.node FOR EACH ROW EXECUTE FUNCTION alter_row()")
     query(target, "ALTER TABLE my_service.node DROP CONSTRAINT fk_node_parent_id_node")
-    assert_refused(owned.copy(owned.source, target), f"node is not the same on both sides. {message}")
+    assert_refused(owned.copy(owned.source, target), f"node differs between SOURCE and TARGET. {message}")
     assert count(target) == 0
 
 
@@ -502,7 +502,7 @@ def test_interrupted_copy_leaves_nothing(owned: Owned, target: str) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "message", "status"),
     [
-        ("sqlite:////nonexistent/source.db", "sqlite:///a.db", "SOURCE: there is no file /nonexistent/source.db.", 2),
+        ("sqlite:////nonexistent/source.db", "sqlite:///a.db", "the file /nonexistent/source.db does not exist", 2),
         ("sqlite:///a.db", "sqlite:///a.db", "SOURCE and TARGET are the same database.", 2),
         ("mysql://me:hunter2@127.0.0.1/x", "sqlite:///a.db", "SOURCE mysql:// is not supported", 2),
         ("sqlite:///alembic.ini", "hunter2", "TARGET is not a database URL", 2),
@@ -575,7 +575,7 @@ def test_tables_move_from_one_schema_to_another(
         python.run(before, "alembic", "upgrade", "head", DATABASE_URL=url)
         query(url, "CREATE SCHEMA shop")
         query(url, "CREATE TABLE shop.item ()")
-        assert "Nothing was moved: shop has item already." in move("orders", 1)
+        assert "Nothing was moved: shop already has item." in move("orders", 1)
         query(url, "DROP SCHEMA shop CASCADE")
         assert move("orders") == "  ✅ moved alembic_version, item\n"
         assert move("orders") == "  ✅ orders has no tables of the service\n"
@@ -615,7 +615,7 @@ def test_renamed_package_is_as_rendered_with_the_new_name(
     """`test_a_package_can_be_renamed` has the owner's edits and the next update."""
     project = made(version)
     same = run_unchecked(standfast, "rename-package", "my_service", cwd=project)
-    assert_refused(same, "The package is called my_service already.")
+    assert_refused(same, "The package is already called my_service.")
     run(standfast, "rename-package", "orders", cwd=project)
     assert files(project) == files(rendered(version, package_name="orders", schema_namespace="my_service"))
 
@@ -626,7 +626,7 @@ def test_renamed_package_is_as_rendered_with_the_new_name(
         ("_commit: v1", "has no _src_path"),
         ("_src_path: gh:nobody/nothing", "has no _commit"),
         ("_src_path: /nonexistent\n_commit: v1", "Local template must be a directory."),
-        ("_src_path: https://127.0.0.1:1/x.git\n_commit: v1", "Cannot get https://127.0.0.1:1/x.git: fatal: unable"),
+        ("_src_path: https://127.0.0.1:1/x.git\n_commit: v1", "Cannot get the template from https://127.0.0.1:1/x.git"),
     ],
 )
 def test_template_that_cannot_be_rendered_is_named(standfast: Path, tmp_path: Path, answers: str, message: str) -> None:

@@ -1,6 +1,6 @@
 """Run a script of this directory in a project: python in_project SCRIPT PACKAGE ARGUMENT…
 
-The interpreter is the project's, and the working directory is its root. `standfast` itself is not installed there.
+Run it with the project's interpreter in the project's root. `standfast` need not be installed for this interpreter.
 """
 
 import runpy
@@ -9,7 +9,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     script = Path(__file__).with_name(f"{sys.argv.pop(1)}.py")
-    # The code of this project, whatever is installed for the interpreter.
+    # Import the package from this project, even if another copy is installed.
     sys.path.insert(0, str(Path("src").absolute()))
     try:
         runpy.run_path(str(script), run_name="__main__")

@@ -1,4 +1,4 @@
-"""The settings, tables and database drivers of a project, in the module layout of each template version."""
+"""Access to a project's settings, tables and database engines, for the module layout of each template version."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 WRONG_ARGUMENTS = 2
 INTERRUPTED = 130
-"""Exit statuses of `fail`, as shells and click have them."""
+"""Exit statuses for `fail`. Shells and click use the same values."""
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
-"""What a failed connection raises: drivers do not wrap errors of the operating system."""
+"""Exceptions of a failed connection. Drivers do not wrap errors of the operating system."""
 
 
 class CommandError(Exception):
-    """The command cannot go on; the message is for the operator."""
+    """An error that ends the command. Its message is for the operator."""
 
 
 class Project:
-    """The modules of a project, loaded with its settings.
+    """Loads the modules and settings of a project.
 
     Args:
         package: name of the package in `src`.
 
     Raises:
-        SystemExit: the settings are not valid; the message names them.
+        SystemExit: a setting is invalid; the message names it.
     """
 
     def __init__(self, package: str) -> None:
@@ -61,7 +61,7 @@ class Project:
         return url
 
     def create_engine(self, url: URL) -> AsyncEngine:
-        """Return an engine for the database at a URL that the server itself listens on, with no statement timeout."""
+        """Return an engine without a statement timeout. The URL must not be PgBouncer's."""
         direct = {"database_url": url, "database_migration_url": None, "database_pgbouncer": False}
         engine: AsyncEngine = self._backend_for(url).create_migration_engine(self.settings.model_copy(update=direct))
         return engine
@@ -77,7 +77,7 @@ class Project:
         return engine
 
     def migration_lock(self, connection: Connection) -> AbstractContextManager[None]:
-        """Keep other processes from migrating the same database meanwhile."""
+        """Return a lock that keeps other processes from migrating the same database."""
         backend = self._backend_for(connection.engine.url)
         lock: AbstractContextManager[None] = getattr(backend, self._lock)(connection, self.settings)
         return lock

@@ -31,11 +31,12 @@ from _project import (
 )
 
 BATCH = 1000
+"""Rows that are read and written at once."""
 
 
 @dataclass(slots=True)
 class Digest:
-    """Number and checksum of a table's rows, which do not depend on their order."""
+    """Number and checksum of a table's rows, independent of their order."""
 
     rows: int = 0
     checksum: int = 0
@@ -48,7 +49,7 @@ class Digest:
 
 
 def canonical(value: Any) -> Any:
-    """Return a value as JSON that is the same for all databases that store the value exactly."""
+    """Convert a value to JSON. All databases that store the value exactly give the same JSON."""
     match value:
         case Enum():
             return canonical(value.value)
@@ -72,9 +73,9 @@ def main(package: str, source: str, target: str) -> None:
     project = Project(package)
     source_url, target_url = parse(project, source, "SOURCE"), parse(project, target, "TARGET")
     if source_url == target_url:
-        fail("SOURCE and TARGET are the same database.", WRONG_ARGUMENTS)
+        fail("SOURCE and TARGET are the same database. Name two databases.", WRONG_ARGUMENTS)
     if source_url.get_backend_name() == "sqlite" and not Path(source_url.database or "").exists():
-        fail(f"SOURCE: there is no file {source_url.database}.", WRONG_ARGUMENTS)
+        fail(f"SOURCE: the file {source_url.database} does not exist. Check the path.", WRONG_ARGUMENTS)
     try:
         copied = asyncio.run(copy(project, source_url, target_url))
     except project.errors as error:
@@ -94,7 +95,7 @@ def parse(project: Project, value: str, name: str) -> URL:
 
 
 async def copy(project: Project, source_url: URL, target_url: URL) -> int:
-    """Copy the tables of all models; return the number of rows.
+    """Copy the tables of all models, and return the number of rows.
 
     Raises:
         CommandError: nothing was copied; the message says why.
@@ -107,7 +108,7 @@ async def copy(project: Project, source_url: URL, target_url: URL) -> int:
 
 @asynccontextmanager
 async def connect(project: Project, url: URL) -> AsyncIterator[AsyncConnection]:
-    """Return a connection in a transaction that sees the database as it was when the transaction began."""
+    """Open a connection in a transaction, which reads one snapshot of the database."""
     engine = project.create_engine(url)
     if url.get_backend_name() == "postgresql":
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -126,6 +127,11 @@ async def connect(project: Project, url: URL) -> AsyncIterator[AsyncConnection]:
 
 
 async def check(project: Project, source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> None:
+    """Check that both databases have the same migrations, and that the target has no rows.
+
+    Raises:
+        CommandError: they differ, or the target has rows.
+    """
     version_table = project.version_table
 
     def is_migrated(connection: Connection) -> bool:
@@ -140,7 +146,7 @@ async def check(project: Project, source: AsyncConnection, target: AsyncConnecti
         raise CommandError("Source and target have different migrations: run `alembic upgrade head` on both first.")
     for table in tables:
         if await target.scalar(select(literal_column("1")).select_from(table).limit(1)):
-            raise CommandError(f"The target must be empty, but {table.name} has rows.")
+            raise CommandError(f"The target must be empty, but {table.name} has rows. Use an empty database.")
 
 
 async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> int:
@@ -159,8 +165,10 @@ async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: 
             received.add(rows)
         if sent != received:
             raise CommandError(
-                f"Nothing was copied: {table.name} is not the same on both sides. {sent.rows} rows were sent, and "
-                f"{received.rows} arrived" + (", some of them changed." if sent.rows == received.rows else ".")
+                f"Nothing was copied: {table.name} differs between SOURCE and TARGET. {sent.rows} rows were sent, "
+                f"{received.rows} arrived"
+                + (", and some were changed." if sent.rows == received.rows else ".")
+                + " Check the triggers of TARGET."
             )
         total += sent.rows
     return total

@@ -19,7 +19,7 @@ from _project import CONNECTION_ERRORS, INTERRUPTED, CommandError, Project, conn
 
 VERSIONS = Path("alembic", "versions")
 DEFAULT_SCHEMA = "public"
-"""What FORMER is called where the tables were in the server's default schema."""
+"""Value of FORMER for the server's default schema."""
 
 SCHEMA_ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
     "op": {
@@ -33,10 +33,10 @@ SCHEMA_ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
             ("schema",),
         ),
     },
-    # A batch changes tables in the schema of the batch; its foreign keys may refer to another one.
+    # The batch names the schema of its table. A foreign key can refer to another schema.
     "batch_op": {"create_foreign_key": ("referent_schema",)},
 }
-"""Alembic's operations that name a schema, and the arguments that name it."""
+"""Arguments that name a schema, by object and operation of Alembic."""
 
 
 def main(package: str, what: str, former: str) -> None:
@@ -61,11 +61,11 @@ def rewrite_files(former: str | None, schema: str | None) -> None:
         [sys.executable, "-m", "ruff", "format", "--quiet", str(VERSIONS)], capture_output=True, text=True, check=False
     )
     if formatted.returncode:
-        fail(f"The migrations were rewritten, but not formatted: {' '.join(formatted.stderr.split())}")
+        fail(f"The migrations were rewritten, but ruff cannot format them: {' '.join(formatted.stderr.split())}")
 
 
 def rewrite(source: str, former: str | None, schema: str | None) -> str:
-    """Return a migration with the former schema replaced; None is the default schema."""
+    """Return a migration with the former schema replaced. None is the default schema."""
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -121,7 +121,9 @@ def _span(node: ast.expr | ast.keyword) -> tuple[Position, Position]:
 def move_tables(project: Project, former: str) -> None:
     url = project.settings.database_migration_url or project.settings.database_url
     if url.get_backend_name() != "postgresql":
-        fail("An SQLite file has no schemas: there are no tables to move.")
+        fail(
+            "An SQLite file has no schemas, so there are no tables to move. Set DATABASE_URL to a PostgreSQL database."
+        )
 
     def locked(connection: Connection) -> list[str]:
         with project.migration_lock(connection):
@@ -151,7 +153,11 @@ def move_tables(project: Project, former: str) -> None:
 
 
 def move(project: Project, connection: Connection, former: str) -> list[str]:
-    """Move the service's tables in the connection's transaction; return their names."""
+    """Move the service's tables in the connection's transaction, and return their names.
+
+    Raises:
+        CommandError: nothing was moved; the message says why.
+    """
     inspector = inspect(connection)
     target = project.metadata.schema or inspector.default_schema_name or DEFAULT_SCHEMA
     quote = connection.dialect.identifier_preparer.quote
@@ -163,14 +169,14 @@ def move(project: Project, connection: Connection, former: str) -> list[str]:
             raise CommandError(f"Neither {former} nor {target} has tables of the service. Check the name FORMER.")
         return []
     if taken := sorted(there & set(found)):
-        raise CommandError(f"Nothing was moved: {target} has {', '.join(taken)} already. Drop them if they are empty.")
+        raise CommandError(f"Nothing was moved: {target} already has {', '.join(taken)}. Drop them if they are empty.")
     if target not in inspector.get_schema_names():
         connection.execute(CreateSchema(target))
     for name in found:
         connection.exec_driver_sql(f"ALTER TABLE {quote(former)}.{quote(name)} SET SCHEMA {quote(target)}")
     if former != DEFAULT_SCHEMA:
         with suppress(DBAPIError), connection.begin_nested():
-            # Fails if the schema has other tables, or another owner.
+            # If the schema has other tables or another owner, this fails and the schema stays.
             connection.execute(DropSchema(former))
     return found
 
