@@ -73,16 +73,16 @@ def test_too_old_a_python_is_told_of(fresh: Path) -> None:
         skip_outside_ci("no Python before 3.11: install Python 3.10, on the path or with pyenv")
     refused = install(fresh, f"PYTHON={python}")
     assert refused.returncode != 0
-    assert refused.stderr.splitlines()[0] == (
-        f"{python} is too old: Python 3.11 or newer is needed; name one with PYTHON="
-    )
+    remedy = "Install Python 3.11 or newer, or add PYTHON=/path/to/python to the command."
+    assert refused.stderr.splitlines()[0] == f"{python} is too old. {remedy}"
     assert not (fresh / ".venv").exists()
 
 
 def test_a_missing_python_is_told_of(fresh: Path) -> None:
     refused = install(fresh, "PYTHON=python3.99")
     assert refused.returncode != 0
-    assert refused.stdout == "python3.99 is not there: install Python 3.11 or newer, or name one with PYTHON=\n"
+    remedy = "Install Python 3.11 or newer, or add PYTHON=/path/to/python to the command."
+    assert refused.stdout == f"Cannot find python3.99. {remedy}\n"
 
 
 def test_that_neither_uv_nor_python_is_there_is_told_of(project: Render, tmp_path: Path) -> None:
