@@ -1,12 +1,12 @@
-"""Resolve the dependencies of every answer once, and write the locks that renders are made of.
+"""Resolve the dependencies of all answers, and write the lockfiles in template/.
 
-    python scripts/lock.py                 newest releases
-    python scripts/lock.py --no-upgrade    the pins that are there, and what a change of pyproject.toml adds or removes
-    python scripts/lock.py --check         the same, but only compared: exit status 1 if anything differs
+    python scripts/lock.py                 lock the newest releases
+    python scripts/lock.py --no-upgrade    keep the locked versions, and add or remove what pyproject.toml requires
+    python scripts/lock.py --check         resolve like --no-upgrade, but only compare; exit status 1 if a file differs
 
-One universal resolution (all supported Python versions and platforms) pins the dependencies of all
-answers together. Each combination of answers is then compiled under those pins, and the lock files
-in template/ get each requirement with the condition of the combinations that need it.
+1. One universal resolution, for all supported Python versions and platforms, pins the dependencies of all answers.
+2. Each combination of answers is compiled with these pins.
+3. The lockfiles get each requirement, with a condition for the combinations that need it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from copier.errors import DirtyLocalWarning
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = {"database_backend": ("postgresql", "sqlite"), "auth": ("none", "jwt")}
-"""The answers that decide about dependencies, among projects that pip-tools locks."""
+"""The answers that change the dependencies of projects with pip-tools."""
 
 CONDITION = "{% if dependency_tool == 'pip-tools' %}"
 OUTPUTS = {
-    "requirements.txt": ((), "The dependencies of the service"),
-    "requirements-dev.txt": (("--extra", "dev"), "The dependencies of the service and of its development"),
+    "requirements.txt": ((), "Dependencies of the service"),
+    "requirements-dev.txt": (("--extra", "dev"), "Dependencies of the service and its development"),
 }
 OLDEST_PYTHON = "3.11"
 
@@ -86,7 +86,7 @@ def compile_requirements(output: Path, *arguments: str) -> None:
 
 
 def blocks(lock: str) -> list[str]:
-    """One requirement each, with its hashes."""
+    """Split a lockfile into its requirements, each with its hashes."""
     return [f"{block}\n" for block in re.split(r"\n(?! )", lock.strip())]
 
 
@@ -95,7 +95,7 @@ def pinned(text: str) -> str:
 
 
 def merge(locks: dict[Answers, list[str]]) -> str:
-    """The union of the locks, each requirement under the condition that needs it."""
+    """Return one lockfile with all requirements. A requirement of only some combinations gets a condition."""
     parts = []
     for block in sorted(set(itertools.chain.from_iterable(locks.values()))):
         needed = [answers for answers, lock in locks.items() if block in lock]
@@ -107,7 +107,7 @@ def merge(locks: dict[Answers, list[str]]) -> str:
 
 
 def condition(needed: list[Answers]) -> str:
-    """The shortest test that these combinations alone pass."""
+    """Return the shortest Jinja condition that is true for these combinations only."""
     for position, (name, values) in enumerate(OPTIONS.items()):
         for value in values:
             if set(needed) == {
@@ -121,7 +121,7 @@ def condition(needed: list[Answers]) -> str:
 
 
 def header(title: str) -> str:
-    return f"# {title}, exact and with hashes; `make lock` refreshes it.\n"
+    return f"# {title}, pinned with hashes. `make lock` updates this file.\n"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Plant each bug of mutations.toml alone in a default render, and name the first test that finds it.
 
-    make mutants                        in the working tree; new files count once git tracks them
-    make mutants args="--at ea2be86"    in another revision
-    make mutants args="--only 'NAME'"   plant this bug alone; may be repeated
+    make mutants                        test the working tree, without files that git does not track
+    make mutants args="--at ea2be86"    test another revision
+    make mutants args="--only 'NAME'"   plant only this bug; can be repeated
 
-The owner's suite runs first. Where it passes, the template's tests run: those of tests/rendered, which are copied into
-the render, then those of its faults and its tables, which take minutes. A finding is a test that fails in its suite and
-again alone. The exit status is 1 when no test finds a bug.
+The render's own tests run first. If they pass, the tests of tests/rendered run in the render. If these pass too, the
+template's slow tests of faults and tables run. A test finds a bug if it fails in its suite, and again when it runs
+alone. The exit status is 1 if no test finds one of the bugs.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from conftest import GIT_IDENTITY, Environment, make_environment, run, run_unche
 MUTATIONS = Path(__file__).with_name("mutations.toml")
 TEMPLATE_TESTS = ["tests/test_service.py", "tests/test_faults.py", "-k", "tables or test_faults"]
 FOLDERS = ("src", "alembic", "scripts")
-"""Where bugs are planted."""
+"""Directories of a render in which bugs are planted."""
 
 TIMEOUT = 900
-"""Seconds after which a suite counts as hanging."""
+"""Seconds after which a suite is stopped."""
 
 
 class Mutation(NamedTuple):
@@ -49,10 +49,10 @@ class Mutation(NamedTuple):
     new: str
 
     def plant(self, directory: Path) -> list[Path]:
-        """Replace the text; the file of each place is returned."""
+        """Replace the text, and return the file of each place."""
         places = []
         for folder in FOLDERS:
-            for path in sorted((directory / folder).rglob("*.py*")):  # the template's have more after the suffix
+            for path in sorted((directory / folder).rglob("*.py*")):  # a file of the template can have .jinja after .py
                 if not path.is_file() or path.suffix == ".pyc":
                     continue
                 text = path.read_text("utf-8")
@@ -63,32 +63,36 @@ class Mutation(NamedTuple):
         return places
 
     def check(self, render: Path) -> None:
-        """Plant the bug in a copy of a render, where its text must be in one place."""
+        """Check that the bug's text is in exactly one place of a render.
+
+        Raises:
+            SystemExit: the text is in no place or in several.
+        """
         with TemporaryDirectory() as directory:
             places = self.plant(shutil.copytree(render, Path(directory) / "project"))
         if len(places) != 1:
             found = ", ".join(path.name for path in places) or "no file"
-            raise SystemExit(f"The text of {self.name!r} must be in one place, but is in {found}: correct {MUTATIONS}.")
+            raise SystemExit(f"The text of {self.name!r} must be in one place, but is in {found}. Correct {MUTATIONS}.")
 
 
 NO_BUG = Mutation("no bug", (), "")
 
 
 class Finding(NamedTuple):
-    """The first test of each suite that fails."""
+    """The first failing test of each suite."""
 
     owner: str | None = None
     template: str | None = None
 
 
 class Suites:
-    """Runs the suites of one revision, each time in copies with a bug planted.
+    """Runs the suites of one revision, in copies with a planted bug.
 
     Args:
         template: a clone of the template at this revision.
-        render: its default render.
-        environment: the packages of the render.
-        url: the PostgreSQL server for the tests in the render, which create databases of their own.
+        render: a render of the clone, with the default answers.
+        environment: an environment with the render's packages.
+        url: the URL of a PostgreSQL server, on which the rendered tests create their databases.
     """
 
     def __init__(self, template: Path, render: Path, environment: Environment, url: str) -> None:
@@ -132,7 +136,7 @@ class Suites:
 
 
 def first_failure(python: Path, directory: Path, tests: list[str], **variables: str) -> str | None:
-    """Return the first test that fails, and fails again when it runs alone: others failed by chance."""
+    """Return the first test that fails twice: in its suite and alone. A test that fails only once is flaky."""
     for _ in range(2):
         failing = run_tests(python, directory, tests, **variables)
         if failing is None or failing.startswith("hangs"):
@@ -143,7 +147,7 @@ def first_failure(python: Path, directory: Path, tests: list[str], **variables: 
 
 
 def run_tests(python: Path, directory: Path, tests: list[str], **variables: str) -> str | None:
-    """Run tests up to the first that fails, and return its name."""
+    """Run tests up to the first failure, and return the name of the failed test."""
     last_failed = directory / ".pytest_cache" / "v" / "cache" / "lastfailed"
     last_failed.unlink(missing_ok=True)
     with subprocess.Popen(
@@ -154,7 +158,7 @@ def run_tests(python: Path, directory: Path, tests: list[str], **variables: str)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # so that all of it can be stopped
+        start_new_session=True,  # so that killpg stops its children too
     ) as process:
         try:
             output, _ = process.communicate(timeout=TIMEOUT)
@@ -164,17 +168,17 @@ def run_tests(python: Path, directory: Path, tests: list[str], **variables: str)
     if process.returncode == 0:
         return None
     if not last_failed.exists():
-        raise SystemExit(f"{output[-3000:]}\nThe suite in {directory} did not run.")
+        raise SystemExit(f"{output[-3000:]}\nThe suite in {directory} did not run. Its last output is above.")
     failed: dict[str, bool] = json.loads(last_failed.read_text("utf-8"))
     return next(iter(failed))
 
 
 def clone(directory: Path, revision: str | None) -> Path:
-    """Clone the template at a revision, or as the working tree has it."""
+    """Clone the template at a revision, or with the working tree if the revision is None."""
     commit = revision or run("git", "stash", "create", cwd=ROOT).stdout.strip() or "HEAD"
     sha = run_unchecked("git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", cwd=ROOT).stdout.strip()
     if not sha:
-        raise SystemExit(f"There is no revision {revision}.")
+        raise SystemExit(f"The revision {revision} does not exist. Name a commit, tag or branch.")
     run("git", "clone", "--quiet", "--shared", ROOT, directory, cwd=ROOT)
     run("git", "checkout", "--quiet", "--detach", sha, cwd=directory)
     return directory
@@ -205,7 +209,9 @@ def main() -> None:
     mutations = {mutation.name: mutation for mutation in read_mutations()}
     parser = argparse.ArgumentParser(prog="make mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--at", metavar="REVISION", help="plant the bugs in this revision")
-    parser.add_argument("--only", metavar="NAME", choices=mutations, action="append", help="plant this bug alone")
+    parser.add_argument(
+        "--only", metavar="NAME", choices=mutations, action="append", help="plant only this bug; can be repeated"
+    )
     options = parser.parse_args()
     chosen = [mutations[name] for name in options.only or mutations]
     os.environ.update(GIT_IDENTITY)
@@ -221,8 +227,8 @@ def main() -> None:
             suites = Suites(template, render, environment, server.url)
             results = executor.map(suites.run, [NO_BUG, *chosen])
             if any(clean := next(results)):
-                results.close()  # type: ignore[attr-defined]  # cancels what has not begun
-                raise SystemExit(f"{clean.owner or clean.template} fails without a bug.")
+                results.close()  # type: ignore[attr-defined]  # cancels the waiting runs
+                raise SystemExit(f"{clean.owner or clean.template} fails without a planted bug. Fix it first.")
             findings = list(results)
     found = sum(map(any, findings))
     print(f"{options.at or 'working tree'}: {found} of {len(chosen)} bugs found\n")

@@ -1,4 +1,4 @@
-"""Render a service from this working copy: what `make new` runs."""
+"""Render a service from this working copy: `make new`."""
 
 import argparse
 import sys
@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("destination", type=Path)
-    parser.add_argument("--defaults", action="store_true", help="ask nothing")
-    parser.add_argument("--data-file", type=Path, help="a YAML file with answers")
+    parser.add_argument("--defaults", action="store_true", help="use the default answers, without questions")
+    parser.add_argument("--data-file", type=Path, help="read answers from this YAML file")
     arguments = parser.parse_args()
 
     destination: Path = arguments.destination
     if destination.exists() and any(destination.iterdir()):
-        sys.exit(f"{destination} is there already and not empty: choose another DEST, or remove it.")
+        sys.exit(f"{destination} already exists and is not empty. Choose another DEST, or remove the directory.")
     existed = destination.exists()
     warnings.simplefilter("ignore", DirtyLocalWarning)
     try:
@@ -34,11 +34,11 @@ def main() -> None:
             vcs_ref="HEAD",
         )
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
+        sys.exit(f"Cannot open {error.filename}: {error.strerror}.")
     except YAMLError as error:
-        sys.exit(f"{arguments.data_file} is not YAML: {error}".replace("\n", " "))
+        sys.exit(f"{arguments.data_file} is not valid YAML: {error}".replace("\n", " "))
     except CopierAnswersInterrupt:
-        sys.exit("Interrupted: nothing was rendered.")
+        sys.exit("Interrupted. Nothing was rendered.")
     except (ValueError, UserMessageError) as error:
         sys.exit(str(error))
     finally:

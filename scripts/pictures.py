@@ -1,9 +1,12 @@
-"""Make the pictures in docs/ of a real run of what is committed: `make pictures`.
+"""Make the pictures in docs/ from a real run of the last commit: `make pictures`.
 
-Needs git, make, npm and Chromium. The terminal's picture is what the commands print on a terminal, long output cut
-where it says so. The documentation's is the page of the service that was started there, in a headless Chromium; that
-page loads Swagger UI from a content delivery network, in whose place the browser is given the same files of the same
-package from the npm registry, so that the picture can be made where only package registries can be reached.
+It needs git, make, npm and Chromium.
+
+terminal.svg        the output of commands in a terminal; long output is cut, with a mark
+documentation.png   the documentation page of the started service, in a headless Chromium
+
+The page loads Swagger UI from a content delivery network. The script gives the browser the same files from the npm
+registry instead, because some machines can reach only package registries.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/swagger-ui-dist@(\d+)/(.*)")
 def main() -> None:
     DOCS.mkdir(exist_ok=True)
     if is_ready():
-        raise SystemExit(f"Something else is served on {URL}: stop it first.")
+        raise SystemExit(f"Another service is running at {URL}. Stop it first.")
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with TemporaryDirectory() as directory:
         clone = clone_to(Path(directory) / "template")
@@ -51,20 +54,20 @@ def main() -> None:
             show(console, service, f'curl {URL}/api/v1/items --json \'{{"name": "tea"}}\'')
             screenshot(Path(directory), DOCS / "documentation.png")
     svg = console.export_svg(title="From nothing to a tested service", unique_id="terminal")
-    # The font would come from a server that pages with this picture may not ask.
+    # Pages that show the picture may not load a font from another server.
     (DOCS / "terminal.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), "utf-8")
 
 
 def clone_to(clone: Path) -> Path:
-    """What is committed, with the environment that is there."""
+    """Clone the last commit, and link this repository's environment into the clone."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     (clone / ".venv").symlink_to(ROOT / ".venv")
-    os.utime(clone / "requirements.txt", (0, 0))  # older than what was installed of it
+    os.utime(clone / "requirements.txt", (0, 0))  # older than .venv, so that make does not install again
     return clone
 
 
 def environment() -> dict[str, str]:
-    """Of a new user: who commits, how wide the terminal is, and no settings of whoever makes the pictures."""
+    """Return the environment variables of a new user, without the settings of this user."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYENV_ROOT") if name in os.environ}
     identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in AUTHOR.items()}
     return {**kept, **identity, "TERM": "xterm-256color", "COLUMNS": str(WIDTH), "LANG": "C.UTF-8"}
@@ -74,7 +77,7 @@ AUTHOR = {"NAME": "Ada", "EMAIL": "ada@example.com"}
 
 
 def show(console: Console, cwd: Path, command: str, lines: int = 20) -> None:
-    """Run a command on a terminal and print it with the last lines of what it said."""
+    """Run a command in a terminal, and print the command and the last lines of its output."""
     prompt(console, command)
     output = on_a_terminal(command, cwd).rstrip().splitlines()
     if len(output) > lines:
@@ -110,7 +113,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             chunk = os.read(terminal, 65536)
-        except OSError:  # how the end shows on Linux
+        except OSError:  # Linux raises it at the end of the output
             return
         if not chunk:
             return
@@ -119,7 +122,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
 
 @contextmanager
 def serving(console: Console, service: Path) -> Iterator[None]:
-    """`make dev`, in the background: of its log, the lines that say that it serves are shown."""
+    """Run `make dev` in the background, and print the lines of its log about the start."""
     prompt(console, "make dev &")
     with (service.parent / "log").open("w+") as log:
         process = subprocess.Popen(
@@ -157,7 +160,7 @@ def is_ready() -> bool:
 def screenshot(directory: Path, picture: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        raise SystemExit("Chromium is missing: apt-get install chromium")
+        raise SystemExit("Chromium is not installed. Run: apt-get install chromium")
     packages: dict[str, Path] = {}
 
     def serve_from_npm(route: Route) -> None:
@@ -172,12 +175,12 @@ def screenshot(directory: Path, picture: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.route(CDN, serve_from_npm)
-        page.route(re.compile("https://fastapi"), lambda route: route.abort())  # the icon of the tab
+        page.route(re.compile("https://fastapi"), lambda route: route.abort())  # icon of the browser tab
         page.goto(f"{URL}/docs")
         page.get_by_role("heading", name="items").wait_for()
         page.screenshot(path=picture)
         browser.close()
-    # A page of few colours needs no more than these.
+    # The page has few colors, so 128 colors make a small file without a visible difference.
     with Image.open(picture) as image:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
 

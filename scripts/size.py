@@ -1,9 +1,9 @@
-"""Count the lines and files of a render, for the default answers and for each other choice alone.
+"""Count the lines and files of renders: of the default answers, and of each other choice alone.
 
 make size                       print the sizes of the working tree's renders
-make size args="--at ea2be86"   print them beside those of another revision
+make size args="--at ea2be86"   print them beside the sizes of another revision
 make size args=--record         write them to sizes.txt
-make size args=--check          fail when a render is larger than its record or the budget
+make size args=--check          fail if a render is larger than its record or the budget
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from copier.errors import DirtyLocalWarning
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "sizes.txt"
 HEADING = """\
-# Sizes of the renders, written by `make size args=--record`. CI fails when a render is larger than its record.
-# Lines of Python in src, in tests, in scripts and alembic; Python files; all files; lines of README.md.
+# Sizes of the renders, written by `make size args=--record`. CI fails if a render is larger than its record.
+# Columns: lines of Python in src, in tests, in scripts and alembic; Python files; all files; lines of README.md.
 """
 COLUMNS = ("src", "tests", "scripts+alembic", "python-files", "files", "readme")
 BUDGET = {"src": 3300, "tests": 2000, "scripts+alembic": 550, "python-files": 95, "readme": 100}
 """The most that the default answers may render."""
 
 Sizes = dict[str, dict[str, int]]
-"""The columns of each variant."""
+"""The numbers of each variant, by column."""
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """The default answers, and each other choice of each question alone."""
+    """Return the default answers, and each other choice of each question alone."""
     found: dict[str, dict[str, Any]] = {"default": {}, "schema_namespace=''": {"schema_namespace": ""}}
     for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items():
         if name.startswith("_") or name == "python_version":  # every version renders the same lines
@@ -47,7 +47,7 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def measure(template: Path, revision: str) -> Sizes:
-    """Render each variant and count; `HEAD` includes the uncommitted changes."""
+    """Render each variant, and count. The revision `HEAD` includes uncommitted changes."""
     sizes = {}
     for name, answers in variants().items():
         with TemporaryDirectory() as project:
@@ -71,7 +71,7 @@ def read_record() -> Sizes:
 
 
 def excess(sizes: Sizes, recorded: Sizes) -> list[str]:
-    """A message for each size that is larger than its record or, with the default answers, than the budget."""
+    """Return a message for each size that is larger than its record, or than the budget of the default answers."""
     remedy = "Make it smaller, or run `make size args=--record` and say why in the commit."
     limits = [("recorded", name, recorded.get(name, dict.fromkeys(COLUMNS, 0)), remedy) for name in sizes]
     limits.append(("budget", "default", BUDGET, "Make it smaller."))
@@ -84,7 +84,10 @@ def excess(sizes: Sizes, recorded: Sizes) -> list[str]:
 
 
 def table(*revisions: Sizes) -> str:
-    """The sizes of the default answers and what each other choice changes; two revisions as `3015 → 2790`."""
+    """Return the sizes of the default answers, and the differences of each other choice.
+
+    With two revisions, a cell is `3015 → 2790`.
+    """
 
     def cell(name: str, column: str) -> str:
         default = [0 if name == "default" else sizes["default"][column] for sizes in revisions]
@@ -97,15 +100,15 @@ def table(*revisions: Sizes) -> str:
 
 def layout(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = -widths[0]  # to the left
+    widths[0] = -widths[0]  # align left
     return "".join("  ".join(f"%{width}s" for width in widths) % tuple(row) + "\n" for row in rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make size", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--at", metavar="REVISION", help="print this revision's sizes, too")
+    parser.add_argument("--at", metavar="REVISION", help="also print the sizes of this revision")
     parser.add_argument("--record", action="store_true", help="write the sizes to sizes.txt")
-    parser.add_argument("--check", action="store_true", help="fail when a render is larger than its record")
+    parser.add_argument("--check", action="store_true", help="fail if a render is larger than its record or the budget")
     options = parser.parse_args()
     warnings.simplefilter("ignore", DirtyLocalWarning)
     sizes = measure(ROOT, "HEAD")

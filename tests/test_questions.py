@@ -188,7 +188,12 @@ def test_make_new_renders_and_says_what_comes_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [("package_name: class\n", "keyword"), ("license: GPL\n", "license"), ("{", "not YAML"), (None, "missing.yml")],
+    [
+        ("package_name: class\n", "keyword"),
+        ("license: GPL\n", "license"),
+        ("{", "not valid YAML"),
+        (None, "missing.yml"),
+    ],
 )
 def test_make_new_says_in_a_line_what_is_wrong(tmp_path: Path, data: str | None, message: str) -> None:
     if data is not None:

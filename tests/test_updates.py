@@ -864,13 +864,13 @@ def test_a_release_is_checked(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
     release = (sys.executable, "scripts/release.py")
-    for version, reason in [("0.0.1", "released already"), ("2", "of the form"), ("x", "no version")]:
+    for version, reason in [("0.0.1", "already released"), ("2", "have the form"), ("x", "not a version")]:
         refused = run_unchecked(*release, version, cwd=clone)
         assert refused.returncode == 1
         assert reason in refused.stderr
     assert "CHANGELOG.md has no section 998.0.0" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
     replace(clone, "CHANGELOG.md", "## Unreleased", "## 998.0.0 (2027-01-01)")
-    assert "not committed" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
+    assert "uncommitted changes" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
     run("git", "commit", "--quiet", "--all", "--message", "Release", cwd=clone)
     run(*release, "998.0.0", cwd=clone)
     head = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
