@@ -152,7 +152,7 @@ def test_the_readme_has_the_questions_as_they_are(tmp_path: Path) -> None:
         shutil.copy(path, tmp_path)
     copied = tmp_path / "copier.yml"
     copied.write_text(copied.read_text("utf-8").replace("default: github", "default: gitlab"))
-    assert "GitLab CI | Continuous integration" in questions.table(tmp_path)
+    assert "GitLab CI | Service for continuous integration" in questions.table(tmp_path)
 
 
 def test_settings_of_an_organization_are_the_defaults_of_its_people(template: Path, tmp_path: Path) -> None:
