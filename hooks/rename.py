@@ -45,7 +45,14 @@ def render(answers: dict[str, Any]) -> dict[str, bytes]:
 
 
 class Update:
-    """Merges the old version, the new version and the owner's files."""
+    """Merges the old version, the new version and the owner's files.
+
+    Args:
+        old: the rendered files of the old version, by path.
+        new: the rendered files of the new version, by path.
+        files: the new path of each moved file, by its former path.
+        names: the new full name of each moved object, by its former full name.
+    """
 
     def __init__(
         self, old: dict[str, bytes], new: dict[str, bytes], files: dict[str, str], names: dict[str, str]

@@ -55,7 +55,7 @@ def copy_data(*, project: Project, python: Path | None, source: str, target: str
     SOURCE and TARGET are database URLs, such as sqlite:///my_service.db and postgresql://user:password@host/name.
     Both databases need the same migrations, and TARGET must be empty. The command only reads SOURCE. It copies all
     rows in one transaction, and commits only if both sides have the same row counts and checksums. Stop the service
-    first, because rows that it writes during the copy are lost.
+    first, because the command does not copy rows that the service writes meanwhile.
     """
     project.run("copy_data", source, target, python=python)
 
@@ -81,9 +81,9 @@ def files(*, project: Project, python: Path | None, former: str) -> None:
 @click.argument("former")
 @in_project
 def database(*, project: Project, python: Path | None, former: str) -> None:
-    """Move the tables in the database that the project's settings name.
+    """Move the tables in the project's database.
 
-    The command also moves Alembic's version table. Stop the service first.
+    The project's settings name the database. The command also moves Alembic's version table. Stop the service first.
     """
     project.run("move_schema", "database", former, python=python)
 
