@@ -7,8 +7,8 @@ INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 
 $(INSTALLED): requirements.txt
-	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or add PYTHON=/path/to/python to the command.'; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or add PYTHON=/path/to/python to the command.")'
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12")'
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
