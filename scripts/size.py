@@ -27,7 +27,7 @@ HEADING = """\
 """
 COLUMNS = ("src", "tests", "scripts+alembic", "python-files", "files", "readme")
 BUDGET = {"src": 3300, "tests": 2000, "scripts+alembic": 550, "python-files": 95, "readme": 100}
-"""The most that the default answers may render."""
+"""Limits for the default answers."""
 
 Sizes = dict[str, dict[str, int]]
 """The numbers of each variant, by column."""
