@@ -82,7 +82,7 @@ def left_out(project: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("corner", CORNERS)
-def test_the_arrows_are_the_imports(render: Render, corner: str) -> None:
+def test_diagram_arrows_match_imports(render: Render, corner: str) -> None:
     project = render(**CORNERS[corner])
     package = project / "src" / "my_service"
     nodes, arrows = drawn(pictures(project)[0])
@@ -91,7 +91,7 @@ def test_the_arrows_are_the_imports(render: Render, corner: str) -> None:
     assert arrows == {(source, target) for source, target in imported(package) if {source, target} <= nodes}
 
 
-def test_a_request_passes_what_the_application_is_made_of(render: Render) -> None:
+def test_diagram_shows_the_middleware_in_order(render: Render) -> None:
     project = render()
     tree = ast.parse((project / "src" / "my_service" / "main.py").read_text("utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Middleware"]
@@ -101,7 +101,7 @@ def test_a_request_passes_what_the_application_is_made_of(render: Render) -> Non
 
 
 @pytest.mark.parametrize("corner", CORNERS)
-def test_the_layers_are_those_that_lint_checks(render: Render, corner: str) -> None:
+def test_documented_layers_match_the_import_linter_contract(render: Render, corner: str) -> None:
     project = render(**CORNERS[corner])
     document = (project / "docs" / "architecture.md").read_text("utf-8")
     layers = re.search(r"^```\n(.*?)\n```$", document, re.MULTILINE | re.DOTALL)
@@ -111,7 +111,7 @@ def test_the_layers_are_those_that_lint_checks(render: Render, corner: str) -> N
 
 
 @pytest.mark.parametrize("corner", CORNERS)
-def test_no_layer_knows_what_it_must_not(render: Render, corner: str) -> None:
+def test_layers_do_not_import_forbidden_packages(render: Render, corner: str) -> None:
     package = render(**CORNERS[corner]) / "src" / "my_service"
     for layer, pattern in FORBIDDEN.items():
         for path in (package / layer).rglob("*.py"):
@@ -119,7 +119,7 @@ def test_no_layer_knows_what_it_must_not(render: Render, corner: str) -> None:
             assert not [name for name in names if re.match(pattern, name)], path
 
 
-def test_what_is_not_so_is_found(project: Render) -> None:
+def test_added_imports_are_found(project: Render) -> None:
     directory = project()
     package = directory / "src" / "my_service"
     before = imported(package)

@@ -42,7 +42,7 @@ def rendered(request: pytest.FixtureRequest, render: Render) -> Path:
     return render(**PROJECTS[request.param])
 
 
-def test_linters_find_nothing(rendered: Path) -> None:
+def test_linters_accept_configuration_files(rendered: Path) -> None:
     dockerfiles = [str(path) for path in rendered.rglob("Dockerfile")]
     run(BIN / "hadolint", *dockerfiles, cwd=rendered)
     if scripts := [str(path) for path in rendered.rglob("*.sh")]:
@@ -55,11 +55,11 @@ def test_linters_find_nothing(rendered: Path) -> None:
             run(BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", name, cwd=rendered)
 
 
-def test_the_linters_are_heeded(project: Render) -> None:
+def test_linter_error_fails_the_test(project: Render) -> None:
     directory = project()
     (directory / "Dockerfile").write_text("FROM python\nRUN cd /tmp && sudo true\n")
     with pytest.raises(AssertionError, match="DL3004"):
-        test_linters_find_nothing(directory)
+        test_linters_accept_configuration_files(directory)
 
 
 def test_actions_are_pinned_by_hash(rendered: Path) -> None:
@@ -69,11 +69,11 @@ def test_actions_are_pinned_by_hash(rendered: Path) -> None:
             assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), used
 
 
-def test_the_proxy_takes_its_configuration(render: Render) -> None:
+def test_haproxy_accepts_its_configuration(render: Render) -> None:
     run(component("HAPROXY", "haproxy"), "-c", "-f", "deploy/haproxy.cfg", cwd=render())
 
 
-def test_hooks_run_before_a_commit(project: Render, environment: Any) -> None:
+def test_pre_commit_hooks_find_errors(project: Render, environment: Any) -> None:
     directory = project()
     service: Environment = environment(directory)
     (directory / ".venv").symlink_to(service.bin.parent)
@@ -89,7 +89,7 @@ def test_hooks_run_before_a_commit(project: Render, environment: Any) -> None:
 
 
 @pytest.mark.parametrize("answers", [{"auth": "jwt"}, {"database_backend": "sqlite"}], ids=["postgresql", "sqlite"])
-def test_every_variable_is_explained(render: Render, answers: Answers) -> None:
+def test_every_variable_has_a_comment(render: Render, answers: Answers) -> None:
     """By a comment above it, which is for three variables at most."""
     lines = (render(**answers) / ".env.example").read_text("utf-8").splitlines()
     assert unexplained(lines) == []
@@ -113,7 +113,7 @@ def unexplained(lines: list[str]) -> list[str]:
 # --------------------------------------------------------------------------------------- Editors
 
 
-def test_editors_are_told_what_the_linters_check(render: Render) -> None:
+def test_editorconfig_matches_the_linter_settings(render: Render) -> None:
     project = render()
     style = configparser.ConfigParser()
     style.read_string(f"[top]\n{(project / '.editorconfig').read_text('utf-8')}")
@@ -122,7 +122,7 @@ def test_editors_are_told_what_the_linters_check(render: Render) -> None:
     assert style["Makefile"]["indent_style"] == "tab"
 
 
-def test_what_the_settings_are_for_is_recommended(render: Render) -> None:
+def test_recommended_extensions_match_the_vscode_settings(render: Render) -> None:
     project = render()
     settings = json.loads((project / ".vscode" / "settings.json").read_text("utf-8"))
     extensions = json.loads((project / ".vscode" / "extensions.json").read_text("utf-8"))["recommendations"]
@@ -135,7 +135,7 @@ def test_what_the_settings_are_for_is_recommended(render: Render) -> None:
     assert (project / settings["python.testing.pytestArgs"][0]).is_dir()
 
 
-def test_lines_end_alike_wherever_they_were_written(project: Render) -> None:
+def test_line_endings_are_normalized(project: Render) -> None:
     directory = project()
     (directory / "AGENTS.md").write_bytes(b"written\r\non Windows\r\n")
     run("git", "-c", "core.safecrlf=false", "add", "--all", cwd=directory)
@@ -167,7 +167,7 @@ def containers(manifests: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict
             yield pod, container
 
 
-def test_pods_are_confined(manifests: dict[str, Any]) -> None:
+def test_pods_run_without_privileges(manifests: dict[str, Any]) -> None:
     for pod, container in containers(manifests):
         assert pod["securityContext"]["runAsNonRoot"]
         assert not pod["automountServiceAccountToken"]
@@ -178,7 +178,7 @@ def test_pods_are_confined(manifests: dict[str, Any]) -> None:
         assert container["image"] == "registry.example.com/my-service:0.1.0"
 
 
-def test_the_pods_agree_with_the_image_and_the_service(render: Render, manifests: dict[str, Any]) -> None:
+def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests: dict[str, Any]) -> None:
     dockerfile = (render() / "Dockerfile").read_text("utf-8")
     pod, container = next(containers(manifests))
     assert f"USER {pod['securityContext']['runAsUser']}:" in dockerfile
@@ -188,7 +188,7 @@ def test_the_pods_agree_with_the_image_and_the_service(render: Render, manifests
     assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
 
 
-def test_the_service_finds_the_deployments_pods_alone(manifests: dict[str, Any]) -> None:
+def test_service_selects_only_pods_of_the_deployment(manifests: dict[str, Any]) -> None:
     labels = {kind: manifests[kind]["spec"]["template"]["metadata"]["labels"].items() for kind in ("Deployment", "Job")}
     for selector in (
         manifests["Service"]["spec"]["selector"],
@@ -199,7 +199,7 @@ def test_the_service_finds_the_deployments_pods_alone(manifests: dict[str, Any])
         assert not selector.items() <= labels["Job"]
 
 
-def test_the_pools_fit_the_range_of_replicas(manifests: dict[str, Any]) -> None:
+def test_connection_pools_fit_the_maximum_number_of_replicas(manifests: dict[str, Any]) -> None:
     settings = manifests["ConfigMap"]["data"]
     surge = manifests["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     # Those that end keep their connections until they have, and do not count.

@@ -55,9 +55,7 @@ def built(engine: Engine, project: Render) -> Iterator[Callable[..., tuple[Path,
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_image_has_what_it_needs_and_no_more(
-    engine: Engine, built: Callable[..., tuple[Path, str]], name: str
-) -> None:
+def test_image_has_only_runtime_files(engine: Engine, built: Callable[..., tuple[Path, str]], name: str) -> None:
     directory, tag = built(**IMAGES[name])
     configuration = engine.inspect(tag)["Config"]
     assert configuration["User"] == "10001:10001"
@@ -87,9 +85,7 @@ def test_the_image_has_what_it_needs_and_no_more(
     engine.run("run", "--rm", "--entrypoint", "python", tag, "-c", uncompiled)
 
 
-def test_a_change_of_the_code_leaves_the_dependencies_layer(
-    engine: Engine, built: Callable[..., tuple[Path, str]]
-) -> None:
+def test_code_change_reuses_the_dependency_layer(engine: Engine, built: Callable[..., tuple[Path, str]]) -> None:
     directory, tag = built(database_backend="sqlite")
     before = engine.inspect(tag)["RootFS"]["Layers"]
     (directory / "src" / "my_service" / "added.py").write_text("ADDED = 1\n")
@@ -101,7 +97,7 @@ def test_a_change_of_the_code_leaves_the_dependencies_layer(
     assert shared >= base + 2  # the work directory and the virtual environment
 
 
-def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
+def test_hardened_container_serves_and_shuts_down_gracefully(
     engine: Engine, built: Callable[..., tuple[Path, str]]
 ) -> None:
     _, tag = built(database_backend="sqlite")
@@ -139,7 +135,7 @@ def test_the_container_is_as_confined_as_can_be_and_stops_in_time(
 
 
 @pytest.mark.parametrize("tool", ["pip-tools", "uv"])
-def test_the_development_container_is_ready_to_work_in(engine: Engine, project: Render, tool: str) -> None:
+def test_development_container_runs_checks_and_serves(engine: Engine, project: Render, tool: str) -> None:
     """As an editor makes it: the image, the folder in it as its user's own, the command after that."""
     directory = project(dependency_tool=tool)
     configuration = json.loads((directory / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
@@ -208,7 +204,7 @@ BACKENDS = {"postgresql": {"schema_namespace": "select"}, "sqlite": {"database_b
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_development_composed(engine: Engine, project: Render, backend: str) -> None:
+def test_development_compose_file_works(engine: Engine, project: Render, backend: str) -> None:
     directory = project(**BACKENDS[backend])
     (directory / ".env").write_text("PROJECT_NAME=From the file\n")
     with composed(engine, directory, "docker-compose.yml") as (compose, url):
@@ -251,7 +247,7 @@ def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_production_composed(engine: Engine, project: Render, backend: str) -> None:
+def test_production_compose_file_works(engine: Engine, project: Render, backend: str) -> None:
     directory = project(**BACKENDS[backend])
     run("make", "secrets", cwd=directory)
     assert run("git", "status", "--porcelain", cwd=directory).stdout == ""

@@ -93,7 +93,7 @@ def costs(render: Render, environment: EnvironmentOf, postgres: str) -> dict[str
     return counted
 
 
-def test_a_request_sends_no_statement_too_many(costs: dict[str, Any]) -> None:
+def test_requests_send_only_the_expected_statements(costs: dict[str, Any]) -> None:
     assert costs["statements"] == {
         "create": ["INSERT", "BEGIN", "COMMIT"],  # a transaction begins with its first statement
         "read": ["SELECT"],
@@ -104,14 +104,14 @@ def test_a_request_sends_no_statement_too_many(costs: dict[str, Any]) -> None:
     }
 
 
-def test_a_process_that_serves_imports_what_it_needs(costs: dict[str, Any]) -> None:
+def test_server_imports_only_needed_modules(costs: dict[str, Any]) -> None:
     modules = costs["modules"]
     assert len(modules) < MODULES
     for unneeded in ("alembic", "mako", "opentelemetry.sdk", "opentelemetry.exporter", "prometheus_client", "jinja2"):
         assert not [name for name in modules if f"{name}.".startswith(f"{unneeded}.")], unneeded
 
 
-def test_commands_that_serve_nothing_do_without_the_application(render: Render, environment: EnvironmentOf) -> None:
+def test_command_line_does_not_import_the_application(render: Render, environment: EnvironmentOf) -> None:
     service = render()
     program = "import sys, my_service.__main__; print(*sys.modules)"
     loaded = environment(service).script(service, "-c", program).stdout.split()
@@ -120,7 +120,7 @@ def test_commands_that_serve_nothing_do_without_the_application(render: Render, 
     assert "fastapi" not in loaded
 
 
-def test_a_process_that_serves_looks_for_garbage_among_what_requests_made(
+def test_garbage_collector_ignores_objects_created_at_start(
     render: Render, environment: EnvironmentOf, tmp_path: Path
 ) -> None:
     service = render()

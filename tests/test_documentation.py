@@ -48,7 +48,7 @@ INSTEAD = (
     Instead(
         r"^((\.venv/bin/)?python -m pytest)$",
         r"\1 -q tests/test_migrations.py tests/test_config.py",
-        "test_a_database_outlives_tables_of_the_template and its neighbour run the whole suite after the same changes",
+        "test_updates.py runs the whole suite after the same changes",
     ),
     # Kubernetes: there is no cluster. What the manifests come to is validated here and in test_configuration_files.py.
     Instead(r"^(kubectl .*?create) (.*)$", r"\1 --dry-run=client --output=name \2", "no cluster"),
@@ -68,19 +68,19 @@ INSTEAD = (
 """Everything that is not run as it is written, and why."""
 
 RUN_ELSEWHERE = {
-    r"make audit|make test|make revision": "test_from_a_clone_to_a_green_first_push",
-    r"python -m (venv|pip) .*|uv sync": "test_from_a_clone_to_a_green_first_push",
-    r"python -m my_service --reload": "test_development_composed",
-    r"python -m pytest -n logical --cov": "test_its_own_suite_passes",
-    r"python scripts/update_requirements\.py": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
-    r"make update-check": "test_what_an_update_would_change_is_shown",
-    r"make lock.*": "test_a_fresh_render_is_up_to_date_and_can_be_refreshed",
-    r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_the_walk_through_of_compose",
-    r"docker compose up --build --wait|alembic downgrade base": "test_development_composed",
-    r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_hooks_run_before_a_commit",
-    r"(uvx|pipx run) copier( update)?|git diff --check": "test_a_walk_through",
-    r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_a_package_can_be_renamed",
-    r"uvx --from git\+ADDRESS standfast move-schema .*": "test_the_tables_move_with_their_schema",
+    r"make audit|make test|make revision": "test_new_project_serves_and_passes_its_ci",
+    r"python -m (venv|pip) .*|uv sync": "test_new_project_serves_and_passes_its_ci",
+    r"python -m my_service --reload": "test_development_compose_file_works",
+    r"python -m pytest -n logical --cov": "test_rendered_suite_passes",
+    r"python scripts/update_requirements\.py": "test_new_project_is_up_to_date_and_can_be_upgraded",
+    r"make update-check": "test_update_check_shows_the_changes",
+    r"make lock.*": "test_new_project_is_up_to_date_and_can_be_upgraded",
+    r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_compose_walkthrough_works",
+    r"docker compose up --build --wait|alembic downgrade base": "test_development_compose_file_works",
+    r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_pre_commit_hooks_find_errors",
+    r"(uvx|pipx run) copier( update)?|git diff --check": "test_walkthrough_commands_work",
+    r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_package_can_be_renamed",
+    r"uvx --from git\+ADDRESS standfast move-schema .*": "test_tables_can_move_to_another_schema",
 }
 """Commands in the text between the fences, by a pattern, and the test that runs them."""
 
@@ -239,7 +239,7 @@ FOLLOWING = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "answers"), FOLLOWING)
-def test_a_walk_through(
+def test_walkthrough_commands_work(
     prepared: Callable[..., tuple[Path, Environment]],
     render: Render,
     environment: EnvironmentOf,
@@ -270,7 +270,7 @@ def test_a_walk_through(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", REFERENCED, ids=range(len(REFERENCED)))
-def test_the_readme_and_the_reference(
+def test_readme_and_reference_commands_work(
     prepared: Callable[..., tuple[Path, Environment]],
     render: Render,
     environment: EnvironmentOf,
@@ -317,7 +317,7 @@ def test_the_walk_through_of_compose(project: Render, answers: Answers) -> None:
         Compose(engine, directory, "docker-compose.prod.yml", name).down("--volumes")
 
 
-def test_no_command_is_left_out(render: Render) -> None:
+def test_every_documented_command_is_tested(render: Render) -> None:
     """Documents with commands are followed, and commands between their fences are run or have a test of their own."""
     known = {*FOLLOWED, "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
     run_with_reference = {
@@ -347,7 +347,7 @@ def documents_of(project: Path) -> list[Path]:
     return [project / "README.md", project / "AGENTS.md", *sorted((project / "docs").glob("*.md"))]
 
 
-def test_links_lead_to_files_and_headings(render: Render) -> None:
+def test_links_point_to_existing_files_and_headings(render: Render) -> None:
     for answers in [*REFERENCED, LONGEST]:
         for path in documents_of(render(**answers)):
             for link, heading in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
@@ -369,7 +369,7 @@ def test_every_page_is_linked_from_the_readme(render: Render) -> None:
         assert links == {path.name for path in (project / "docs").glob("*.md")}
 
 
-def test_paths_with_an_owner_exist(render: Render) -> None:
+def test_paths_in_the_ownership_list_exist(render: Render) -> None:
     for answers in [*REFERENCED, LONGEST]:
         project = render(**answers)
         page = (project / "docs/updates.md").read_text("utf-8")
@@ -382,7 +382,7 @@ def test_paths_with_an_owner_exist(render: Render) -> None:
 
 
 @pytest.mark.parametrize("answers", [{}, LONGEST], ids=["default", "longest"])
-def test_the_readme_is_short(render: Render, answers: Answers) -> None:
+def test_readme_is_within_its_line_limits(render: Render, answers: Answers) -> None:
     readme = (render(**answers) / "README.md").read_text("utf-8")
     assert len(readme.splitlines()) <= README_LINES[str(answers)]
     first_answer = re.search(r"^```text\n.*?^```\n", readme, re.MULTILINE | re.DOTALL)
@@ -421,7 +421,7 @@ thr…
 """
 
 
-def test_a_document_is_followed(tmp_path: Path) -> None:
+def test_steps_of_a_document_are_executed(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     follow(EXAMPLE.replace("one\ntwo", "one\n\ntwo"), project)
@@ -438,7 +438,7 @@ def test_a_document_is_followed(tmp_path: Path) -> None:
         ("name=a", "true | false | true", "failed: "),
     ],
 )
-def test_a_document_that_is_wrong_is_found(tmp_path: Path, said: str, instead: str, complaint: str) -> None:
+def test_wrong_document_fails(tmp_path: Path, said: str, instead: str, complaint: str) -> None:
     project = tmp_path / "project"
     project.mkdir()
     document = EXAMPLE.replace("one\ntwo", "one\n\ntwo")
@@ -448,11 +448,11 @@ def test_a_document_that_is_wrong_is_found(tmp_path: Path, said: str, instead: s
 
 
 @pytest.mark.parametrize("fence", ["```sh\nls\n```\n", "1. x\n\n   ```console\n   ls\n   ```\n"])
-def test_a_fence_that_nobody_would_run_is_found(fence: str) -> None:
+def test_fence_that_cannot_be_executed_fails(fence: str) -> None:
     with pytest.raises(AssertionError):
         list(steps(fence))
 
 
-def test_a_command_in_a_sentence_is_found() -> None:
+def test_commands_in_sentences_are_found() -> None:
     document = "Run `make test`, or `A=b make\ndev`; `make` is a program.\n```console\n`make lint`\n```\n"
     assert inline_commands(document) == ["make test", "A=b make dev"]

@@ -115,9 +115,7 @@ def through(port: int, server: Any) -> str:
     return str(server.url).replace(f":{server.port}/", f":{port}/")
 
 
-def test_health_tells_that_the_server_is_stopped_and_that_it_is_back(
-    service: Path, python: Environment, server: Any
-) -> None:
+def test_health_reports_a_server_stop_and_restart(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url) as running:
         assert health(running) == WELL
@@ -128,7 +126,7 @@ def test_health_tells_that_the_server_is_stopped_and_that_it_is_back(
         wait_until(lambda: health(running) == WELL)
 
 
-def test_health_tells_that_the_server_is_silent_under_load_too(service: Path, python: Environment, server: Any) -> None:
+def test_health_returns_503_in_time_when_the_server_is_silent(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with Proxy(server.port) as proxy, serving(service, python, through(proxy.port, server)) as running:
         assert running.get("/api/v1/items").status_code == 200
@@ -143,7 +141,9 @@ def test_health_tells_that_the_server_is_silent_under_load_too(service: Path, py
         wait_until(lambda: health(running) == WELL)
 
 
-def test_health_tells_that_the_server_has_no_connection_left(service: Path, python: Environment, server: Any) -> None:
+def test_health_returns_503_when_the_server_has_no_free_connection(
+    service: Path, python: Environment, server: Any
+) -> None:
     migrate(service, python, server.url)
 
     async def take_all_and_ask(running: Service) -> tuple[int, int, int]:
@@ -167,7 +167,7 @@ def test_health_tells_that_the_server_has_no_connection_left(service: Path, pyth
         wait_until(lambda: health(running) == WELL)
 
 
-def test_health_tells_that_the_server_only_follows_another(service: Path, python: Environment, server: Any) -> None:
+def test_health_returns_503_when_the_server_is_a_standby(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     server.stop()
     (server.directory / "data" / "standby.signal").touch()
@@ -176,7 +176,7 @@ def test_health_tells_that_the_server_only_follows_another(service: Path, python
         assert health(running) == DOWN
 
 
-def test_health_is_well_and_soon_while_the_pool_is_exhausted(service: Path, python: Environment, server: Any) -> None:
+def test_health_returns_200_while_the_pool_is_exhausted(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     pool = {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0", "DATABASE_POOL_TIMEOUT": "0.5"}
     with serving(service, python, server.url, **pool) as running, ThreadPoolExecutor(32) as executor:
@@ -190,9 +190,7 @@ def test_health_is_well_and_soon_while_the_pool_is_exhausted(service: Path, pyth
         assert running.get("/api/v1/pool").json()["in_use"] == 0
 
 
-def test_the_pool_heals_after_the_server_restarted_under_traffic(
-    service: Path, python: Environment, server: Any
-) -> None:
+def test_pool_recovers_after_a_server_restart_under_traffic(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url) as running, ThreadPoolExecutor(8) as executor:
         list(executor.map(lambda _: httpx2.get(f"{running.url}/api/v1/items"), range(16)))
@@ -208,7 +206,7 @@ def test_the_pool_heals_after_the_server_restarted_under_traffic(
         assert in_flight.result().status_code == 503
 
 
-def test_what_failed_or_was_given_up_leaves_neither_rows_nor_connections(
+def test_failed_and_canceled_requests_leave_no_rows_or_connections(
     service: Path, python: Environment, server: Any
 ) -> None:
     migrate(service, python, server.url)
@@ -222,7 +220,7 @@ def test_what_failed_or_was_given_up_leaves_neither_rows_nor_connections(
         assert query(server.url, idle) == [(0,)]
 
 
-def test_a_stop_lets_requests_in_flight_finish(service: Path, python: Environment, server: Any) -> None:
+def test_graceful_shutdown_finishes_requests_in_flight(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url, SHUTDOWN_DELAY="0.5") as running, ThreadPoolExecutor(1) as executor:
         late = executor.submit(httpx2.post, f"{running.url}/api/v1/write-and-sleep", timeout=30)
@@ -234,14 +232,14 @@ def test_a_stop_lets_requests_in_flight_finish(service: Path, python: Environmen
         assert query(server.url, "SELECT name FROM orders.item") == [("late",)]
 
 
-def test_readiness_fails_while_migrations_are_behind(service: Path, python: Environment, server: Any) -> None:
+def test_readiness_fails_until_migrations_are_applied(service: Path, python: Environment, server: Any) -> None:
     with serving(service, python, server.url) as running:
         assert health(running) == (200, 200, 503)
         migrate(service, python, server.url)
         assert health(running) == WELL
 
 
-def test_a_blocked_migration_gives_up_before_traffic_queues(service: Path, python: Environment, server: Any) -> None:
+def test_blocked_migration_fails_after_its_lock_timeout(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
 
     async def block_and_migrate() -> subprocess.CompletedProcess[str]:
@@ -270,9 +268,7 @@ SLOW_MIGRATION = """
 """
 
 
-def test_processes_that_migrate_at_once_apply_each_migration_once(
-    service: Path, python: Environment, server: Any
-) -> None:
+def test_concurrent_upgrades_apply_each_migration_once(service: Path, python: Environment, server: Any) -> None:
     created = run_unchecked(
         *(python.python, "-m", "alembic", "revision", "-m", "once"), cwd=service, **python.variables(service)
     )
@@ -285,7 +281,7 @@ def test_processes_that_migrate_at_once_apply_each_migration_once(
 
 
 @pytest.mark.parametrize("search_path", ["public", "orders, public"])
-def test_a_role_with_rights_on_its_own_schema_alone_can_migrate_and_run(
+def test_role_with_rights_only_on_its_schema_can_migrate_and_serve(
     service: Path, python: Environment, server: Any, search_path: str
 ) -> None:
     for statement in (
@@ -306,7 +302,9 @@ def test_a_role_with_rights_on_its_own_schema_alone_can_migrate_and_run(
     assert query(server.url, "SELECT nspname FROM pg_namespace WHERE nspname = 'orders'") == [("orders",)]
 
 
-def test_a_database_that_was_production_is_never_reset(service: Path, python: Environment, server: Any) -> None:
+def test_reset_refuses_a_database_that_was_migrated_in_production(
+    service: Path, python: Environment, server: Any
+) -> None:
     production = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 32}
     migrate(service, python, server.url, **production)
     variables = python.variables(service, DATABASE_URL=server.url)
@@ -355,7 +353,7 @@ def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iter
     [("PGBOUNCER", True), ("PGBOUNCER", False), ("NEWEST_PGBOUNCER", True)],
     ids=["safe", "unsafe-without-the-setting", "safe-with-the-newest"],
 )
-def test_pgbouncer_needs_one_setting(
+def test_pgbouncer_works_only_with_its_setting(
     service: Path, python: Environment, server: Any, tmp_path: Path, variable: str, setting: bool
 ) -> None:
     program = component(variable, "pgbouncer")
@@ -399,9 +397,7 @@ CHANGED_PARENT = """
 """
 
 
-def test_changing_a_column_on_sqlite_keeps_what_refers_to_its_table(
-    project: Render, environment: EnvironmentOf
-) -> None:
+def test_changing_an_sqlite_column_keeps_rows_of_child_tables(project: Render, environment: EnvironmentOf) -> None:
     service = project(**CORNERS["sqlite-bare"])
     python = environment(service)
     url = f"sqlite:///{service}/data.db"

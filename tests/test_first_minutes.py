@@ -31,7 +31,7 @@ def make(target: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
         ),
     ],
 )
-def test_from_a_clone_to_a_green_first_push(
+def test_new_project_serves_and_passes_its_ci(
     template: Path, tmp_path: Path, postgres: str, answers: str, options: str
 ) -> None:
     clone = tmp_path / "clone"

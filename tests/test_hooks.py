@@ -47,16 +47,16 @@ LONG = "Abcdefghijklmnopqrstuvwxyz" * 4
         ("x = 'é'; from .problems import a", "x = 'é'; from ..problems import a"),
     ],
 )
-def test_import_follows_what_moved(before: str, after: str) -> None:
+def test_import_is_rewritten_to_the_new_module(before: str, after: str) -> None:
     assert rewrite(before) == after
 
 
-def test_import_of_names_that_moved_apart_becomes_two() -> None:
+def test_import_is_split_if_its_names_moved_to_different_modules() -> None:
     source = "from ..dialects import parse_url, dialect_for, Dialect"
     assert rewrite(source) == "from ..backends import Dialect, backend_for\nfrom ..urls import parse_url"
 
 
-def test_moved_import_is_sorted_into_its_block() -> None:
+def test_rewritten_import_is_sorted_into_its_block() -> None:
     source = "from ..models import Item\nfrom .orders import a\nfrom .problems import b"
     assert rewrite(source) == "from ..models import Item\nfrom ..problems import b\nfrom .orders import a"
 
@@ -66,18 +66,18 @@ def test_long_import_is_wrapped() -> None:
     assert rewrite(source) == f"from ..backends import (\n    {LONG},\n    backend_for,\n)"
 
 
-def test_moved_module_imports_the_same_modules_from_its_new_place() -> None:
+def test_relative_imports_of_a_moved_module_are_adjusted() -> None:
     source = "from ..models import Item\nfrom . import items, orders\nfrom .problems import problem"
     expected = "from ...models import Item\nfrom ...problems import problem\nfrom .. import orders\nfrom . import items"
     assert rewrite(source, "src/app/api/__init__.py", "src/app/api/routes/__init__.py") == expected
 
 
-def test_names_are_renamed_where_they_are_defined() -> None:
+def test_renamed_function_is_renamed_in_its_own_module() -> None:
     source = "def select():\n    return select\n"
     assert rewrite(source, "src/app/paging.py") == "def page_request():\n    return page_request"
 
 
-def test_other_lines_stay_byte_for_byte() -> None:
+def test_other_lines_are_unchanged() -> None:
     source = b"import os\r\nfrom .orders import b,a\nfrom ..api.orders import d\nfrom .conditional import c \n\n\nx=1"
     assert IMPORTS.rewrite(source, "src/app/api/ours.py", "src/app/api/ours.py") == source
 

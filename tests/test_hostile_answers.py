@@ -218,7 +218,9 @@ def workshop(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Worksh
     [(20, FAST), pytest.param(200, [*FAST, Phase.shrink], marks=pytest.mark.slow)],
     ids=["few", "many"],
 )
-def test_an_answer_is_refused_with_a_reason_or_arrives(workshop: Workshop, examples: int, phases: list[Phase]) -> None:
+def test_answers_are_rejected_with_a_reason_or_rendered_unchanged(
+    workshop: Workshop, examples: int, phases: list[Phase]
+) -> None:
     outcomes: Counter[str] = Counter()
 
     @settings(max_examples=examples, deadline=None, database=None, phases=phases)
@@ -250,7 +252,7 @@ def test_an_answer_is_refused_with_a_reason_or_arrives(workshop: Workshop, examp
 
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
-def test_a_package_cannot_be_called_like_a_module_beside_it(workshop: Workshop, name: str) -> None:
+def test_package_name_cannot_be_that_of_a_script_or_test_module(workshop: Workshop, name: str) -> None:
     with pytest.raises(ValueError, match="would hide"):
         workshop.render({"package_name": name})
 

@@ -50,7 +50,7 @@ def compile_(project: Path, options: Iterable[str | Path]) -> dict[tuple[str, st
 
 
 @pytest.mark.parametrize(("backend", "lock"), LOCKS)
-def test_a_lock_is_what_a_compile_under_its_pins_gives(render: Render, backend: str, lock: str) -> None:
+def test_compiling_with_the_pins_gives_the_same_lockfile(render: Render, backend: str, lock: str) -> None:
     project = render(database_backend=backend)
     under = ("--constraint", "requirements-dev.txt", "--universal", "--python-version", "3.11", *EXTRAS[lock])
     text = (project / lock).read_text()
@@ -62,7 +62,7 @@ def test_a_lock_is_what_a_compile_under_its_pins_gives(render: Render, backend: 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("version", ["3.11", "3.15"])
-def test_its_markers_leave_what_each_platform_needs(render: Render, platform: str, version: str) -> None:
+def test_markers_select_the_packages_that_a_platform_needs(render: Render, platform: str, version: str) -> None:
     project = render()
     environment = {
         **PLATFORMS[platform],
@@ -79,7 +79,7 @@ def test_its_markers_leave_what_each_platform_needs(render: Render, platform: st
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_production_and_development_agree(render: Render, backend: str) -> None:
+def test_production_pins_are_part_of_the_development_pins(render: Render, backend: str) -> None:
     production, development = (pins((render(database_backend=backend) / lock).read_text()) for lock in EXTRAS)
     assert production.items() < development.items()
 
@@ -89,7 +89,9 @@ def test_production_and_development_agree(render: Render, backend: str) -> None:
     ("backend", "lock"),
     [pytest.param(*case) for case in LOCKS],
 )
-def test_pip_installs_all_that_the_service_imports(render: Render, tmp_path: Path, backend: str, lock: str) -> None:
+def test_lockfile_has_every_package_that_the_service_imports(
+    render: Render, tmp_path: Path, backend: str, lock: str
+) -> None:
     project = render(database_backend=backend)
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
@@ -100,7 +102,7 @@ def test_pip_installs_all_that_the_service_imports(render: Render, tmp_path: Pat
     assert len(imported.stdout.split()) > 20
 
 
-def test_every_hash_is_checked(project: Render, tmp_path: Path) -> None:
+def test_wrong_hash_is_rejected(project: Render, tmp_path: Path) -> None:
     service = project(database_backend="sqlite")
     lock = service / "requirements.txt"
     lock.write_text(re.sub(r"sha256:.", "sha256:0", lock.read_text()))
@@ -113,7 +115,7 @@ def test_every_hash_is_checked(project: Render, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_lower_bounds_are_true(project: Render, tmp_path: Path, backend: str) -> None:
+def test_suite_passes_with_the_lowest_versions(project: Render, tmp_path: Path, backend: str) -> None:
     service = project(database_backend=backend)
     compile_(service, ("--resolution", "lowest-direct", "--extra", "dev", "--output-file", tmp_path / "lowest.txt"))
     run(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
@@ -126,7 +128,7 @@ def test_the_lower_bounds_are_true(project: Render, tmp_path: Path, backend: str
 
 
 @pytest.mark.slow
-def test_locks_that_do_not_fit_are_noticed_and_mended(project: Render) -> None:
+def test_outdated_lockfiles_are_reported_and_updated(project: Render) -> None:
     service = project(database_backend="sqlite")
     assert "locks do not fit" not in run("make", "lint", cwd=service).stdout
     pyproject = service / "pyproject.toml"
@@ -192,7 +194,7 @@ def advisories() -> Iterator[HTTPServer]:
         ("uv", "--service-url {url}"),
     ],
 )
-def test_an_audit_finds_what_is_known(project: Render, advisories: HTTPServer, tool: str, options: str) -> None:
+def test_audit_reports_a_known_vulnerability(project: Render, advisories: HTTPServer, tool: str, options: str) -> None:
     service = project(database_backend="sqlite", dependency_tool=tool)
     url = f"http://127.0.0.1:{advisories.server_port}"
     audit = ("make", "audit", f"args={options.format(url=url)}")
@@ -205,7 +207,7 @@ def test_an_audit_finds_what_is_known(project: Render, advisories: HTTPServer, t
 
 
 @pytest.mark.parametrize("tool", ["pip-tools", "uv"])
-def test_what_keeps_dependencies_fresh_is_told_of_all(render: Render, tool: str) -> None:
+def test_update_bots_cover_all_dependencies(render: Render, tool: str) -> None:
     github, gitlab, none = (render(dependency_tool=tool, ci_provider=ci) for ci in ("github", "gitlab", "none"))
     dependabot = yaml.safe_load((github / ".github" / "dependabot.yml").read_text())
     ecosystems = [update["package-ecosystem"] for update in dependabot["updates"]]
@@ -261,7 +263,7 @@ def refresh(project: Path) -> None:
         (project / name).write_text(re.sub(r"sha256:(\w{8})", r"sha256:00000000", text).replace("\n    --", "\n   --"))
 
 
-def test_an_update_leaves_the_locks_and_says_so(older: Render, capfd: pytest.CaptureFixture[str]) -> None:
+def test_update_keeps_lockfiles_and_names_the_lock_command(older: Render, capfd: pytest.CaptureFixture[str]) -> None:
     project = older()
     refresh(project)
     before = locks(project)
@@ -270,7 +272,7 @@ def test_an_update_leaves_the_locks_and_says_so(older: Render, capfd: pytest.Cap
     assert "make lock args=--no-upgrade" in capfd.readouterr().err
 
 
-def test_from_pip_tools_to_uv(older: Render, capfd: pytest.CaptureFixture[str]) -> None:
+def test_change_from_pip_tools_to_uv(older: Render, capfd: pytest.CaptureFixture[str]) -> None:
     project = older()
     refresh(project)
     update(project, dependency_tool="uv")
@@ -279,7 +281,7 @@ def test_from_pip_tools_to_uv(older: Render, capfd: pytest.CaptureFixture[str]) 
     assert "make lock args=--no-upgrade" not in capfd.readouterr().err
 
 
-def test_from_uv_to_pip_tools(older: Render, render: Render) -> None:
+def test_change_from_uv_to_pip_tools(older: Render, render: Render) -> None:
     project = older(dependency_tool="uv")
     update(project, dependency_tool="pip-tools")
     assert locks(project) == locks(render())
@@ -288,7 +290,7 @@ def test_from_uv_to_pip_tools(older: Render, render: Render) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("pip-tools", "uv"), ("uv", "pip-tools")])
-def test_the_other_tool_takes_over(older: Render, before: str, after: str) -> None:
+def test_make_works_after_a_change_of_tool(older: Render, before: str, after: str) -> None:
     """In the environment that the one before has left."""
     project = older(database_backend="sqlite", dependency_tool=before)
     run("make", "lint", cwd=project)

@@ -21,6 +21,6 @@ def test_each_bug_can_be_planted_in_one_place(render: Render) -> None:
 
 
 @pytest.mark.parametrize(("old", "places"), [("no such text", "no file"), ("import asyncio", r"\w+\.py, \w+\.py")])
-def test_bug_without_its_place_is_refused_with_the_remedy(render: Render, old: str, places: str) -> None:
+def test_bug_that_fits_no_place_or_several_is_rejected(render: Render, old: str, places: str) -> None:
     with pytest.raises(SystemExit, match=rf"'a bug' must be in one place, but is in {places}.*mutations\.toml"):
         Mutation("a bug", (old,), "").check(render())

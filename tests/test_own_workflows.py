@@ -15,7 +15,7 @@ CI = (ROOT / ".ci" / "run").read_text("utf-8")
 PARTS = dict(re.findall(r"^    (\w+)\) slow (.*) ;;$", CI, re.MULTILINE))
 
 
-def test_linters_find_nothing() -> None:
+def test_linters_accept_workflows_and_scripts() -> None:
     run(BIN / "actionlint", *ROOT.glob(".github/workflows/*.yml"), cwd=ROOT)
     run(BIN / "zizmor", "--offline", "--min-severity=medium", ".github", cwd=ROOT)
     run(BIN / "shellcheck", *(ROOT / ".ci").iterdir(), cwd=ROOT)
@@ -31,6 +31,6 @@ def is_slow(path: Path) -> bool:
     return path != Path(__file__) and bool(re.search(r"mark\.slow|in_fast_part\(", path.read_text("utf-8")))
 
 
-def test_the_workflow_runs_each_part() -> None:
+def test_workflow_runs_every_part() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
     assert workflow["jobs"]["linux"]["strategy"]["matrix"]["part"] == ["lint", "fast", *PARTS]

@@ -26,7 +26,7 @@ PYTHONPATH=/tmp/project/src python -m pytest -q
 
 
 @pytest.mark.parametrize("version", [version for version in PYTHON_VERSIONS if version != THIS])
-def test_the_suite_passes(render: Render, tmp_path: Path, version: str) -> None:
+def test_suite_passes_on_python_version(render: Render, tmp_path: Path, version: str) -> None:
     project = render()
     requires = re.search(r'requires-python = ">=([\d.]+)"', (project / "pyproject.toml").read_text())
     assert requires

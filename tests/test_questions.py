@@ -70,7 +70,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("question", "answer", "reason"), REFUSED)
-def test_a_wrong_answer_is_refused_with_a_reason(render: Render, question: str, answer: str, reason: str) -> None:
+def test_invalid_answer_is_rejected_with_a_reason(render: Render, question: str, answer: str, reason: str) -> None:
     with pytest.raises(ValueError, match=question) as refused:
         render(**{question: answer})
     assert reason in str(refused.value)
@@ -80,7 +80,7 @@ def test_a_wrong_answer_is_refused_with_a_reason(render: Render, question: str, 
 @pytest.mark.parametrize(
     "question", ["license", "database_backend", "dependency_tool", "python_version", "ci_provider"]
 )
-def test_an_answer_that_is_no_choice_is_refused(render: Render, question: str) -> None:
+def test_answer_that_is_not_a_choice_is_rejected(render: Render, question: str) -> None:
     with pytest.raises(ValueError, match=question):
         render(**{question: "another"})
 
@@ -89,7 +89,9 @@ def test_an_answer_that_is_no_choice_is_refused(render: Render, question: str) -
     ("project_name", "package", "slug"),
     [("Order Service", "order_service", "order-service"), ("A.b-C  d_E 2", "a_b_c_d_e_2", "a-b-c-d-e-2")],
 )
-def test_names_are_derived(render: Render, project_name: str, package: str, slug: str) -> None:
+def test_package_and_schema_are_named_after_the_project(
+    render: Render, project_name: str, package: str, slug: str
+) -> None:
     project = render(project_name=project_name)
     assert (project / "src" / package / "main.py").is_file()
     assert f'name = "{slug}"' in (project / "pyproject.toml").read_text()
@@ -97,11 +99,11 @@ def test_names_are_derived(render: Render, project_name: str, package: str, slug
 
 
 @pytest.mark.parametrize("package", ["pg_tool", "public", "main", "temp"])
-def test_every_package_name_has_a_schema_that_postgresql_takes(render: Render, package: str) -> None:
+def test_default_schema_is_valid_for_names_that_postgresql_reserves(render: Render, package: str) -> None:
     assert "schema_namespace:" in (render(package_name=package) / ".copier-answers.yml").read_text()
 
 
-def test_every_question_explains_itself_and_has_a_default() -> None:
+def test_every_question_has_help_and_a_default() -> None:
     questions = {
         name: question
         for name, question in read_questions().items()
@@ -135,7 +137,7 @@ def test_nothing_runs_or_is_loaded_when_a_project_is_made() -> None:
     assert not configuration.keys() & {"_tasks", "_jinja_extensions"}
 
 
-def test_reserved_names_are_those_of_every_python(environment: EnvironmentOf, render: Render) -> None:
+def test_reserved_names_include_keywords_and_importable_modules(environment: EnvironmentOf, render: Render) -> None:
     reserved = set(text().split())
     assert set(OUTPUT.read_text("utf-8").split()) >= {name for name in sys.stdlib_module_names if name[0] != "_"}
     assert reserved >= {name for name in keyword.kwlist if name.islower()}
@@ -151,7 +153,7 @@ def test_reserved_names_are_those_of_every_python(environment: EnvironmentOf, re
     assert importable <= reserved, importable - reserved
 
 
-def test_the_readme_has_the_questions_as_they_are(tmp_path: Path) -> None:
+def test_readme_lists_the_questions(tmp_path: Path) -> None:
     readme = questions.README.read_text("utf-8")
     assert readme == questions.replaced(readme, questions.table()), "make questions"
     for path in (ROOT / "copier.yml", *ROOT.glob("*.jinja")):
@@ -161,7 +163,7 @@ def test_the_readme_has_the_questions_as_they_are(tmp_path: Path) -> None:
     assert "GitLab CI | Service for continuous integration" in questions.table(tmp_path)
 
 
-def test_settings_of_an_organisation_are_the_defaults_of_its_people(template: Path, tmp_path: Path) -> None:
+def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) -> None:
     """As the README says; a wrong one is refused like an answer."""
     settings = tmp_path / "settings.yml"
     settings.write_text(organisation := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
@@ -177,7 +179,7 @@ def test_settings_of_an_organisation_are_the_defaults_of_its_people(template: Pa
     assert "one e-mail address" in refused.stderr
 
 
-def test_the_command_line_needs_no_trust(template: Path, tmp_path: Path) -> None:
+def test_copier_copy_works_without_trust(template: Path, tmp_path: Path) -> None:
     run(COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template, tmp_path / "service", cwd=tmp_path)
     assert (tmp_path / "service" / "src" / "my_service" / "main.py").is_file()
 
@@ -185,7 +187,7 @@ def test_the_command_line_needs_no_trust(template: Path, tmp_path: Path) -> None
 NEW = [sys.executable, str(ROOT / "scripts" / "new.py")]
 
 
-def test_make_new_renders_and_says_what_comes_next(tmp_path: Path) -> None:
+def test_make_new_renders_and_prints_the_next_commands(tmp_path: Path) -> None:
     (tmp_path / "answers.yml").write_text("project_name: Order Service\ndatabase_backend: sqlite\n")
     finished = run(*NEW, "service", "--data-file", "answers.yml", cwd=tmp_path)
     assert (tmp_path / "service" / "src" / "order_service").is_dir()
@@ -201,7 +203,7 @@ def test_make_new_renders_and_says_what_comes_next(tmp_path: Path) -> None:
         (None, "missing.yml"),
     ],
 )
-def test_make_new_says_in_a_line_what_is_wrong(tmp_path: Path, data: str | None, message: str) -> None:
+def test_make_new_reports_an_error_in_one_line(tmp_path: Path, data: str | None, message: str) -> None:
     if data is not None:
         (tmp_path / "missing.yml").write_text(data)
     finished = run_unchecked(*NEW, "service", "--data-file", "missing.yml", cwd=tmp_path)
@@ -209,7 +211,7 @@ def test_make_new_says_in_a_line_what_is_wrong(tmp_path: Path, data: str | None,
     assert not (tmp_path / "service").exists()
 
 
-def test_make_new_overwrites_nothing(tmp_path: Path) -> None:
+def test_make_new_refuses_a_directory_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
     (tmp_path / "service" / "mine").touch()
     assert_refused(run_unchecked(*NEW, "service", "--defaults", cwd=tmp_path), "not empty")
@@ -222,7 +224,7 @@ def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> 
     assert len(finished.stderr.strip().splitlines()) == 1
 
 
-def test_kubernetes_is_for_postgresql_alone(render: Render) -> None:
+def test_kubernetes_files_are_rendered_only_for_postgresql(render: Render) -> None:
     """A file on one node's disk is nothing to spread over many: the question is not asked, an answer not taken."""
     project = render(database_backend="sqlite", kubernetes=True)
     assert not (project / "deploy").exists()

@@ -19,13 +19,13 @@ def text(request: pytest.FixtureRequest) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def test_what_it_links_to_is_there(text: str) -> None:
+def test_linked_files_exist(text: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
     assert links or "## Set up" in text
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_commands_it_names_are_there(text: str) -> None:
+def test_make_targets_in_documents_exist(text: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     # These are the rendered project's.
     named = set(re.findall(r"`make ([a-z-]+)", text)) - {"audit", "dev", "update-check"}
@@ -42,7 +42,7 @@ def test_the_files_it_names_are_there(text: str) -> None:
         assert found or name in rendered_or_owners or name.startswith(".config"), name
 
 
-def test_the_pictures_are_small_and_whole() -> None:
+def test_pictures_are_small_and_complete() -> None:
     picture = (ROOT / "docs" / "documentation.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert picture.endswith(b"IEND\xaeB`\x82")

@@ -87,7 +87,7 @@ def parse(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "answers"), matrix().items(), ids=matrix())
-def test_every_combination_is_clean(render: Render, name: str, answers: Answers) -> None:
+def test_combination_renders_clean_files(render: Render, name: str, answers: Answers) -> None:
     project = render(**answers)
     options = [name.partition("-")[0], answers["dependency_tool"], answers["ci_provider"]]
     options += ["bare"] * (not answers["include_example"]) + ["without users"] * (answers["auth"] == "none")
@@ -96,7 +96,7 @@ def test_every_combination_is_clean(render: Render, name: str, answers: Answers)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_do_not_spoil_what_is_rendered(render: Render, name: str) -> None:
+def test_unusual_names_render_clean_files(render: Render, name: str) -> None:
     project = render(**NAMES[name])
     assert check(project, []) == []
     lint(project)
@@ -112,7 +112,7 @@ def lint(project: Path) -> None:
     run(ruff, "format", "--no-cache", "--quiet", "--diff", cwd=project)
 
 
-def test_the_checks_find_what_they_look_for(render: Render, project: Render) -> None:
+def test_checks_find_errors(render: Render, project: Render) -> None:
     spoilt = project(database_backend="sqlite", include_example=False)
     (spoilt / "README.md").write_text("{{ left }}\n\n\nitems.py on PostgreSQL \n\n")
     assert len(check(spoilt, ["sqlite", "bare"])) == 6
@@ -122,7 +122,7 @@ def test_the_checks_find_what_they_look_for(render: Render, project: Render) -> 
 
 
 @pytest.mark.parametrize("question", ["license", "python_version"])
-def test_an_answer_that_takes_turns_in_the_matrix_is_in_few_files(render: Render, question: str) -> None:
+def test_license_and_python_version_change_few_files(render: Render, question: str) -> None:
     values = {"license": LICENSES, "python_version": PYTHON_VERSIONS}[question]
     contents = [
         {str(path.relative_to(project)): path.read_bytes() for path in files(project)}
@@ -136,7 +136,7 @@ def test_an_answer_that_takes_turns_in_the_matrix_is_in_few_files(render: Render
     assert differing - {".copier-answers.yml"} == expected[question]
 
 
-def test_most_python_files_are_plain(render: Render) -> None:
+def test_most_python_files_are_not_jinja_templates(render: Render) -> None:
     """Jinja is a last resort: fewer than one rendered Python file in three comes from it."""
     project = render()
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))

@@ -40,7 +40,7 @@ def test_added_tests_are_clean(project: Render, environment: EnvironmentOf) -> N
     python.run(service, "mypy", "src", "tests")
 
 
-def test_only_tests_that_apply_are_added(project: Render) -> None:
+def test_only_tests_for_the_given_answers_are_added(project: Render) -> None:
     answers = {"database_backend": "sqlite", "include_example": False}
     service = project(**answers)
     add_rendered_tests(service, answers)

@@ -22,7 +22,7 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429"]
 
 @pytest.mark.parametrize("auth", ["none", "jwt"])
 @pytest.mark.parametrize("backend", ["postgresql", "sqlite"])
-def test_thousands_of_requests_find_nothing(
+def test_generated_requests_get_only_documented_responses(
     project: Render, environment: EnvironmentOf, postgres: str, tmp_path: Path, backend: str, auth: str
 ) -> None:
     directory = project(auth=auth)
@@ -35,7 +35,7 @@ def test_thousands_of_requests_find_nothing(
     assert int(cases[1]) > 1000
 
 
-def test_a_handler_that_raises_is_found(project: Render, environment: EnvironmentOf, tmp_path: Path) -> None:
+def test_server_error_is_found(project: Render, environment: EnvironmentOf, tmp_path: Path) -> None:
     directory = project()
     service = directory / "src" / "my_service" / "services" / "item.py"
     text = service.read_text("utf-8")

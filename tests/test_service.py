@@ -16,7 +16,7 @@ SERVICES = {corner: CORNERS[corner] for corner in (name.partition("-on-")[0] for
 
 
 @pytest.mark.parametrize("name", in_fast_part(RUNS, "namespaced-example-on-postgresql"))
-def test_its_own_suite_passes(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
+def test_rendered_suite_passes(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
     answers = dict(RUNS[name])
     url = {"postgresql": postgres, "sqlite": "sqlite://"}[answers.pop("server")]
     service = project(**answers)
@@ -24,14 +24,16 @@ def test_its_own_suite_passes(project: Render, environment: EnvironmentOf, postg
 
 
 @pytest.mark.parametrize("corner", in_fast_part(SERVICES, "namespaced-example", "namespaced-jwt-bare"))
-def test_its_types_are_right(project: Render, environment: EnvironmentOf, shared: Path, corner: str) -> None:
+def test_type_check_passes(project: Render, environment: EnvironmentOf, shared: Path, corner: str) -> None:
     service = project(**SERVICES[corner])
     environment(service).run(service, "mypy", "--cache-dir", str(shared / "mypy"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", [HOSTILE, LONGEST], ids=["hostile", "longest"])
-def test_names_do_not_break_it(project: Render, environment: EnvironmentOf, postgres: str, answers: Answers) -> None:
+def test_suite_passes_with_unusual_names(
+    project: Render, environment: EnvironmentOf, postgres: str, answers: Answers
+) -> None:
     service = project(**answers)
     environment(service).run(service, "pytest", "-q", TEST_DATABASE_URL=postgres)
 
@@ -57,7 +59,7 @@ SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' ORDE
         ("namespaced-jwt-example", "orders", {"item", "users", "user_session"}),
     ],
 )
-def test_its_tables_are_in_its_schema_alone(
+def test_migrations_create_tables_only_in_their_schema(
     project: Render, environment: EnvironmentOf, database: str, corner: str, home: str, tables: set[str]
 ) -> None:
     service = project(**CORNERS[corner])
@@ -98,7 +100,7 @@ class Order(Base):
 """
 
 
-def test_a_new_model_becomes_a_migration_that_its_suite_proves(
+def test_generated_migration_of_a_new_model_passes_the_suite(
     project: Render, environment: EnvironmentOf, database: str, postgres: str
 ) -> None:
     """The first thing that an owner does."""
@@ -120,7 +122,9 @@ def test_a_new_model_becomes_a_migration_that_its_suite_proves(
 
 
 @pytest.mark.parametrize("corner", in_fast_part(SERVICES, "namespaced-example", "sqlite-example"))
-def test_it_serves(project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str) -> None:
+def test_service_serves_requests(
+    project: Render, environment: EnvironmentOf, database: str, tmp_path: Path, corner: str
+) -> None:
     answers = CORNERS[corner]
     service = project(**answers)
     python = environment(service)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import size
 
 
-def test_no_render_is_larger_than_its_record_or_the_budget(template: Path) -> None:
+def test_renders_are_within_recorded_sizes_and_budgets(template: Path) -> None:
     sizes = size.measure(template, "HEAD")
     recorded = size.read_record()
     messages = size.excess(sizes, recorded)
@@ -20,7 +20,7 @@ def test_no_render_is_larger_than_its_record_or_the_budget(template: Path) -> No
     assert sizes.keys() == recorded.keys(), "an option has come or gone: make size args=--record"
 
 
-def test_growth_names_the_option_the_column_and_the_remedy() -> None:
+def test_growth_is_reported_with_option_column_and_remedy() -> None:
     recorded = {"default": dict.fromkeys(size.COLUMNS, 10), "auth=jwt": dict.fromkeys(size.COLUMNS, 20)}
     grown = {"auth=jwt": {**recorded["auth=jwt"], "tests": 21}, "new=true": dict.fromkeys(size.COLUMNS, 0) | {"src": 1}}
     remedy = "Make it smaller, or run `make size args=--record` and say why in the commit."
@@ -31,7 +31,7 @@ def test_growth_names_the_option_the_column_and_the_remedy() -> None:
     ]
 
 
-def test_the_budget_is_that_of_the_default_answers() -> None:
+def test_budgets_apply_only_to_the_default_answers() -> None:
     sizes = {name: dict.fromkeys(size.COLUMNS, 1000) for name in ("default", "auth=jwt")}
     assert size.excess(sizes, sizes) == [
         "default: scripts+alembic is 1000, budget 550. Make it smaller.",

@@ -163,7 +163,7 @@ def test_project_and_interpreter_can_be_named(
     assert_refused(refused, "the file none.db does not exist", 2)
 
 
-def test_invalid_settings_are_named(standfast: Path, rendered: Make) -> None:
+def test_invalid_settings_are_reported(standfast: Path, rendered: Make) -> None:
     refused = run_unchecked(standfast, *COMMANDS[0], cwd=rendered(WORKING_TREE), ENVIRONMENT="production")
     assert refused.returncode == 1
     assert "DATABASE_URL: must be set in production" in refused.stderr
@@ -411,7 +411,7 @@ def count(url: str) -> int:
 
 
 @pytest.mark.slow
-def test_every_type_survives_there_and_back(owned: Owned, target: str, tmp_path: Path) -> None:
+def test_copy_to_postgresql_and_back_keeps_every_type(owned: Owned, target: str, tmp_path: Path) -> None:
     shutil.copy2(owned.empty_file, tmp_path / "back.db")
     back = f"sqlite:///{tmp_path}/back.db"
     for source, to in ((owned.source, target), (target, back)):
@@ -433,7 +433,7 @@ def test_target_with_rows_is_refused(owned: Owned, target: str) -> None:
 
 
 @pytest.mark.slow
-def test_target_that_rejects_a_row_gets_none(owned: Owned, target: str) -> None:
+def test_rejected_row_rolls_back_the_copy(owned: Owned, target: str) -> None:
     query(target, "CREATE UNIQUE INDEX once ON my_service.node (weight)")
     assert_refused(owned.copy(owned.source, target), "Nothing was copied: UniqueViolationError: duplicate key")
     assert count(target) == 0
@@ -449,7 +449,7 @@ def test_target_that_rejects_a_row_gets_none(owned: Owned, target: str) -> None:
     ],
     ids=["value", "time", "row"],
 )
-def test_rows_that_the_target_changes_are_noticed(owned: Owned, target: str, body: str, message: str) -> None:
+def test_rows_that_the_target_changes_are_reported(owned: Owned, target: str, body: str, message: str) -> None:
     function = f"CREATE FUNCTION alter_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
     query(target, function)
     query(target, "CREATE TRIGGER changing BEFORE INSERT ON my_service.node FOR EACH ROW EXECUTE FUNCTION alter_row()")
@@ -526,7 +526,7 @@ MIGRATION = "alembic/versions/20260101_0000_create_item.py"
 
 @pytest.mark.parametrize("change", FORMER)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_migrations_are_rewritten_as_rendered_for_the_new_schema(
+def test_rewritten_migrations_equal_a_render_with_the_new_schema(
     rendered: Make, made: Make, standfast: Path, version: str, change: str
 ) -> None:
     former, schema = FORMER[change]
@@ -609,10 +609,10 @@ def test_tables_are_not_moved_through_pgbouncer(rendered: Make, standfast: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
-def test_renamed_package_is_as_rendered_with_the_new_name(
+def test_renamed_package_equals_a_render_with_the_new_name(
     rendered: Make, made: Make, standfast: Path, version: str
 ) -> None:
-    """`test_a_package_can_be_renamed` has the owner's edits and the next update."""
+    """`test_package_can_be_renamed` has the owner's edits and the next update."""
     project = made(version)
     same = run_unchecked(standfast, "rename-package", "my_service", cwd=project)
     assert_refused(same, "The package is already called my_service.")
@@ -629,7 +629,9 @@ def test_renamed_package_is_as_rendered_with_the_new_name(
         ("_src_path: https://127.0.0.1:1/x.git\n_commit: v1", "Cannot get the template from https://127.0.0.1:1/x.git"),
     ],
 )
-def test_template_that_cannot_be_rendered_is_named(standfast: Path, tmp_path: Path, answers: str, message: str) -> None:
+def test_template_that_cannot_be_rendered_is_reported(
+    standfast: Path, tmp_path: Path, answers: str, message: str
+) -> None:
     (tmp_path / ".copier-answers.yml").write_text(f"{answers}\npackage_name: my_service\n")
     git_init(tmp_path)
     assert_refused(run_unchecked(standfast, "rename-package", "orders", cwd=tmp_path), message)

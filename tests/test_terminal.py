@@ -20,7 +20,7 @@ def directory_of(render: Render, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["template", *TOOLS])
-def test_make_alone_lists_every_command_in_a_line_each(render: Render, name: str) -> None:
+def test_make_lists_each_command_on_one_line(render: Render, name: str) -> None:
     directory = directory_of(render, name)
     makefile = (directory / "Makefile").read_text("utf-8")
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
@@ -34,7 +34,7 @@ def test_make_alone_lists_every_command_in_a_line_each(render: Render, name: str
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_new_project_is_two_commands_from_being_served(tmp_path: Path, tool: str) -> None:
+def test_make_new_prints_two_commands_that_start_the_service(tmp_path: Path, tool: str) -> None:
     service = tmp_path / "service"
     new = (sys.executable, ROOT / "scripts" / "new.py", service, "--data-file", "answers.yml")
     (tmp_path / "answers.yml").write_text(f"dependency_tool: {tool}\n")
@@ -79,7 +79,7 @@ def test_too_old_a_python_is_told_of(fresh: Path) -> None:
     assert not (fresh / ".venv").exists()
 
 
-def test_a_missing_python_is_told_of(fresh: Path) -> None:
+def test_missing_python_is_reported(fresh: Path) -> None:
     refused = install(fresh, "PYTHON=python3.99")
     assert refused.returncode != 0
     assert refused.stdout == (
@@ -87,7 +87,7 @@ def test_a_missing_python_is_told_of(fresh: Path) -> None:
     )
 
 
-def test_that_neither_uv_nor_python_is_there_is_told_of(project: Render, tmp_path: Path) -> None:
+def test_missing_uv_and_python_are_reported(project: Render, tmp_path: Path) -> None:
     directory = project(dependency_tool="uv")
     refused = install(directory, PATH=str(tmp_path / "empty"))
     assert refused.returncode != 0

@@ -289,7 +289,7 @@ def test_interruption_restores_both_files(
 
 
 @pytest.mark.slow
-def test_a_fresh_render_is_up_to_date_and_can_be_refreshed(project: Render, environment: EnvironmentOf) -> None:
+def test_new_project_is_up_to_date_and_can_be_upgraded(project: Render, environment: EnvironmentOf) -> None:
     service = project()
     python = environment(service).python
     checked = run_unchecked(python, "scripts/update_requirements.py", "--check", cwd=service)

@@ -94,7 +94,7 @@ def told(record_property: Callable[[str, object], None]) -> Callable[[str, str, 
     "name", in_fast_part(COVERING, "namespaced-example-pip-tools-github", "sqlite-jwt-bare-uv-github")
 )
 @pytest.mark.parametrize("version", releases())
-def test_an_untouched_project_becomes_what_would_be_rendered_now(
+def test_updated_project_equals_a_new_render(
     old: Callable[..., Path], render: Render, told: Callable[..., None], version: str, name: str
 ) -> None:
     project = old(version, **COVERING[name])
@@ -357,7 +357,7 @@ def change_what_moved(project: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["postgresql", "sqlite"])
 @pytest.mark.parametrize("version", releases())
-def test_what_the_owner_changed_is_kept_and_works(
+def test_update_keeps_the_changes_of_the_owner(
     old: Callable[..., Path],
     environment: EnvironmentOf,
     told: Callable[..., None],
@@ -405,7 +405,7 @@ def follow(line: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", releases())
-def test_a_deleted_example_stays_away(
+def test_update_does_not_restore_a_deleted_example(
     old: Callable[..., Path], environment: EnvironmentOf, told: Callable[..., None], version: str
 ) -> None:
     project = old(version)
@@ -496,7 +496,7 @@ def test_edit_of_moved_file_is_lost_without_migration(next_release: Path, tmp_pa
     assert "EDITED" not in "".join(contents(project).values())
 
 
-def test_owners_work_survives_moves_with_migration(next_release: Path, tmp_path: Path) -> None:
+def test_changes_of_the_owner_survive_moves_with_migration(next_release: Path, tmp_path: Path) -> None:
     move_modules(next_release)
     replace(next_release, "copier.yml", "_migrations:\n", MIGRATION)
     (next_release / "hooks/moves_1000.yml").write_text(MOVES)
@@ -558,9 +558,7 @@ def test_owners_work_survives_moves_with_migration(next_release: Path, tmp_path:
 
 
 @pytest.mark.parametrize("version", releases())
-def test_names_that_modules_import_follow_or_are_in_the_changelog(
-    old: Callable[..., Path], render: Render, version: str
-) -> None:
+def test_removed_names_are_in_the_changelog(old: Callable[..., Path], render: Render, version: str) -> None:
     before, after = python_files(old(version, auth="jwt")), python_files(render(auth="jwt"))
     moved = {name: target for table in TABLES for name, target in table["names"].items()}
     for table in TABLES:
@@ -598,7 +596,7 @@ def has_name(files: dict[str, bytes], module: str, name: str) -> bool:
     return name in found
 
 
-def test_a_conflict_is_where_both_changed_the_same_lines(next_release: Path, tmp_path: Path) -> None:
+def test_update_conflicts_only_where_both_sides_changed_a_line(next_release: Path, tmp_path: Path) -> None:
     for name, old, new in (
         ("Dockerfile.jinja", "EXPOSE 8000", "EXPOSE 8000/tcp"),
         ("alembic.ini", "[alembic]", "[alembic]\n"),
@@ -640,7 +638,9 @@ CHANGES: dict[str, tuple[Answers, Answers]] = {
 
 
 @pytest.mark.parametrize("change", in_fast_part(CHANGES, "no example", "users", "PostgreSQL"))
-def test_an_answer_can_be_changed(render: Render, project: Render, told: Callable[..., None], change: str) -> None:
+def test_project_with_a_changed_answer_equals_a_new_render(
+    render: Render, project: Render, told: Callable[..., None], change: str
+) -> None:
     before, after = CHANGES[change]
     directory = project(**before)
     append(directory, "README.md", "\n## On call\n\nSee the wiki.\n")
@@ -670,7 +670,7 @@ NAMES = ["my_service.health", "my_service.id", "my_service"]
 RELATIVE = "from . import my_service\n"
 
 
-def test_a_package_can_be_renamed(project: Render, render: Render, standfast: Path, told: Callable[..., None]) -> None:
+def test_package_can_be_renamed(project: Render, render: Render, standfast: Path, told: Callable[..., None]) -> None:
     directory = project()
     append(directory, "src/my_service/health.py", "\nEDITED = True\n")
     (directory / "tests/test_ours.py").write_text(OURS)
@@ -724,7 +724,7 @@ PARENT = "    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey(Order.id
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", SCHEMAS)
-def test_the_tables_move_with_their_schema(
+def test_tables_can_move_to_another_schema(
     project: Render,
     environment: EnvironmentOf,
     standfast: Path,
@@ -771,7 +771,7 @@ def test_the_tables_move_with_their_schema(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["no example", "the example", "users", "no users"])
-def test_a_database_outlives_tables_of_the_template(
+def test_database_can_be_migrated_after_template_tables_change(
     project: Render,
     render: Render,
     environment: EnvironmentOf,
@@ -813,7 +813,7 @@ def resolve(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
+def test_sqlite_project_can_move_to_postgresql_with_its_data(
     project: Render, environment: EnvironmentOf, standfast: Path, postgres: str, told: Callable[..., None]
 ) -> None:
     directory = project(database_backend="sqlite")
@@ -840,7 +840,7 @@ def test_a_project_moves_from_sqlite_to_postgresql_with_its_data(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", ["pip-tools", "uv"])
-def test_what_an_update_would_change_is_shown(next_release: Path, tmp_path: Path, tool: str) -> None:
+def test_update_check_shows_the_changes(next_release: Path, tmp_path: Path, tool: str) -> None:
     project = copy_of(next_release, tmp_path / "project", dependency_tool=tool)
     assert "diff --git" not in run("make", "update-check", cwd=project).stdout
     replace(next_release, "template/alembic.ini", "[alembic]\n", "[alembic]\n# Newer.\n")
@@ -860,7 +860,7 @@ def test_what_an_update_would_change_is_shown(next_release: Path, tmp_path: Path
     assert "copier update --trust" in refused.stdout
 
 
-def test_a_release_is_checked(template: Path, tmp_path: Path) -> None:
+def test_release_script_checks_version_and_changelog(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
     release = (sys.executable, "scripts/release.py")

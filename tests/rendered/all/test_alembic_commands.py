@@ -53,7 +53,7 @@ async def test_downgrade_to_base_leaves_nothing(engine: AsyncEngine) -> None:
         assert await connection.run_sync(schemas_and_tables) == before
 
 
-async def test_tables_are_in_their_schema_and_others_stay(engine: AsyncEngine) -> None:
+async def test_tables_are_created_only_in_their_schema(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         if connection.dialect.name != "sqlite" or Base.metadata.schema is None:
             await connection.exec_driver_sql("CREATE TABLE others (id integer)")
@@ -74,7 +74,7 @@ MERGED = {**BRANCHES, "5": ("3", "4")}
 
 
 @pytest.mark.parametrize("history", [{}, LINE, BRANCHES, MERGED])
-def test_revisions_are_read_as_alembic_reads_them(tmp_path: Path, history: dict[str, Any]) -> None:
+def test_revisions_match_those_of_alembic(tmp_path: Path, history: dict[str, Any]) -> None:
     (tmp_path / "versions").mkdir()
     for revision, parents in history.items():
         lines = (f"revision: str = {revision!r}", f"down_revision = {parents!r}", "depends_on = None")
@@ -85,7 +85,7 @@ def test_revisions_are_read_as_alembic_reads_them(tmp_path: Path, history: dict[
     assert revisions.known == {script.revision for script in scripts.walk_revisions()}
 
 
-def test_latest_revision_is_that_of_alembic() -> None:
+def test_latest_revision_matches_that_of_alembic() -> None:
     assert read_revisions().latest == set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
@@ -103,7 +103,7 @@ def test_sql_is_written_without_a_database() -> None:
         assert script.revision in output
 
 
-def test_processes_can_migrate_at_once() -> None:
+def test_processes_can_migrate_at_the_same_time() -> None:
     with ThreadPoolExecutor() as executor:
         list(executor.map(lambda _: run_alembic("upgrade", "head"), range(4)))
 

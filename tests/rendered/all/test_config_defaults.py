@@ -15,7 +15,7 @@ def no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     get_settings.cache_clear()
 
 
-def test_defaults_are_those_that_were_ordered() -> None:
+def test_defaults_match_the_requirements() -> None:
     settings = Settings()
     assert settings.api_prefix == "/api/v1"
     assert settings.algorithm == "HS256"

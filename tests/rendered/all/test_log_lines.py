@@ -21,7 +21,7 @@ def test_console_lines_have_the_same_format(capsys: pytest.CaptureFixture[str], 
     assert "Not found: x" in foreign
 
 
-def test_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+def test_exception_is_part_of_the_log_line(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     configure_logging(settings.model_copy(update={"log_format": "json"}))
     try:
         int("lost")
@@ -34,7 +34,7 @@ def test_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str], setti
         assert "ValueError: invalid literal" in json.loads(line)["exception"]
 
 
-def test_level_is_that_of_the_settings(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+def test_log_level_is_set_by_the_settings(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
     get_logger("service").warning("quiet")
     logging.getLogger("library").warning("quiet")
@@ -49,7 +49,7 @@ def test_password_in_a_url_is_redacted(capsys: pytest.CaptureFixture[str], setti
     assert "amqp://user:***@host/name" in lines
 
 
-def test_logger_can_have_a_level_of_its_own(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+def test_log_levels_can_differ_by_logger(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     levels = {"quiet": "ERROR", "loud": "DEBUG", "library": "DEBUG"}
     configure_logging(settings.model_copy(update={"log_level": "INFO", "log_levels": levels}))
     for name in ("quiet.part", "loud", "other"):

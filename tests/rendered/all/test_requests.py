@@ -33,7 +33,7 @@ async def test_access_log_has_the_path_template_of_the_route(app: FastAPI, clien
     assert lines[0]["route"] == "/sales/orders/{order_id}"
 
 
-async def test_timeout_explains_itself(app: FastAPI, client: AsyncClient) -> None:
+async def test_timeout_returns_503_with_an_explanation(app: FastAPI, client: AsyncClient) -> None:
     @app.get("/wait")
     async def wait() -> None:
         await asyncio.Event().wait()
@@ -84,7 +84,7 @@ async def test_dependencies_return_settings_and_client(app: FastAPI, client: Asy
 
 
 @pytest.mark.parametrize("path", ["/healthXYZ", "/healthz"])
-async def test_paths_that_begin_like_health_are_not_health(client: AsyncClient, path: str) -> None:
+async def test_paths_that_only_start_with_health_are_not_health_checks(client: AsyncClient, path: str) -> None:
     with capture_logs() as lines:
         assert (await client.get(path)).status_code == 404
     assert [line["log_level"] for line in lines] == ["info"]

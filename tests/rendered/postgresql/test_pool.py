@@ -95,7 +95,7 @@ async def load(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     assert database.pool_status().model_dump() == {"in_use": 0, "idle": 0, "overflow": 0}
 
 
-def test_pool_has_the_ordered_size_and_times(settings: Settings) -> None:
+def test_pool_has_the_required_size_and_timeouts(settings: Settings) -> None:
     defaults = Settings(_env_file=None, database_url=settings.database_url)  # type: ignore[call-arg]
     pool: Any = backend_for(settings.database_url).create_engine(defaults).pool
     assert isinstance(pool, AsyncAdaptedQueuePool)
@@ -223,7 +223,7 @@ async def test_requests_get_connections_in_order_of_arrival(one_connection: Sett
 
 
 @pytest.mark.parametrize("released", [False, True])
-async def test_canceled_waiter_keeps_no_place(one_connection: Settings, released: bool) -> None:
+async def test_canceled_waiter_leaves_the_queue(one_connection: Settings, released: bool) -> None:
     async def connect() -> None:
         async with database.session():
             pytest.fail("the waiter was canceled")
@@ -263,7 +263,7 @@ async def test_canceled_request_returns_its_connection(one_connection: Settings)
     await database.dispose()
 
 
-async def test_waiter_gives_up_after_the_pool_timeout(one_connection: Settings) -> None:
+async def test_waiter_fails_after_the_pool_timeout(one_connection: Settings) -> None:
     database = Database(one_connection.model_copy(update={"database_pool_timeout": 0.05}))
     async with database.session():
         with pytest.raises(DatabaseUnavailableError):

@@ -25,7 +25,7 @@ async def silent_server(app: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("silent_server")
-async def test_health_answers_in_time_although_the_database_is_silent(client: AsyncClient) -> None:
+async def test_health_returns_503_in_time_when_the_database_is_silent(client: AsyncClient) -> None:
     for path in ("/health/db", "/health/ready", "/health/db"):
         started = perf_counter()
         response = await client.get(path)
