@@ -1,4 +1,4 @@
-"""The answers that the tests render with."""
+"""Answers to the questions of copier.yml, for renders in tests."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ CORNERS: dict[str, Answers] = {
     }
     for (database, answers), auth, example in itertools.product(DATABASES.items(), ("none", "jwt"), (True, False))
 }
-"""What decides about the service's code."""
+"""Answers that change the Python code of the service."""
 
 
 def matrix() -> dict[str, Answers]:
-    """Every combination; what is in a file or two alone, or in files of its own, takes turns."""
+    """Return every combination of CORNERS, tools and CI providers.
+
+    Licenses, Python versions and Kubernetes change only a few files: each combination gets the next value.
+    """
     licenses, versions = itertools.cycle(LICENSES), itertools.cycle(PYTHON_VERSIONS)
     kubernetes = itertools.cycle((True, False, False, True, True, False))
     return {
@@ -47,14 +50,14 @@ def matrix() -> dict[str, Answers]:
 
 
 def covering() -> dict[str, Answers]:
-    """Return few combinations with each pair of answers; answers that decide about a file or two do not count."""
+    """Return few combinations that together have each pair of answers. Licenses and Python versions do not count."""
     return cover_pairs(matrix(), ignore={"license", "python_version"})
 
 
 def suites() -> dict[str, Answers]:
-    """Return the combinations whose suites are run, with the server that each runs on.
+    """Return few combinations of CORNERS and database servers, to run the rendered suite with.
 
-    Each pair of answers that change Python is in one of them. Other answers render the same Python.
+    They have each pair of answers that change Python code. Other answers do not change it.
     """
     runs = {
         f"{corner}-on-{server}": {**answers, "server": server}
@@ -66,7 +69,7 @@ def suites() -> dict[str, Answers]:
 
 
 def cover_pairs(combinations: dict[str, Answers], ignore: Set[str] = frozenset()) -> dict[str, Answers]:
-    """Return few combinations in which each pair of values is that is in any."""
+    """Return few of the combinations. Each pair of values in any combination is in one of these."""
     pairs = {
         name: {pair for pair in itertools.combinations(sorted(answers.items()), 2) if not ignore & dict(pair).keys()}
         for name, answers in combinations.items()

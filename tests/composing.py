@@ -1,4 +1,4 @@
-"""`docker compose` for documents: itself where there is Docker, else what `Compose` makes of Podman."""
+"""Replacement for `docker compose` in documents. Runs Docker, or the class `Compose` with Podman."""
 
 from __future__ import annotations
 

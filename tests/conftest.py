@@ -1,4 +1,4 @@
-"""Renders, cached, of the working tree as it is; and environments, shared, to use them in."""
+"""Fixtures that render the template, install the packages of a render, and start PostgreSQL."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ GIT_IDENTITY = {
 }
 Render = Callable[..., Path]
 pytest_plugins = ["timing_plugin"]
-collect_ignore = ["rendered"]  # they run inside a render: see rendered_tests.py
+collect_ignore = ["rendered"]  # These tests run inside a render: see rendered_tests.py.
 
 
 def pytest_configure() -> None:
-    # Whoever runs the tests has settings of git and Copier, which must not decide what is rendered.
+    # The developer's own settings of git and Copier must not change what is rendered.
     os.environ.update(GIT_IDENTITY)
     plumbum.local.env.update(GIT_IDENTITY)
-    # A shell that runs the tests in the background ignores SIGINT, and so would the processes that tests interrupt.
+    # Background jobs of a shell ignore SIGINT. Processes that tests interrupt would inherit this.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Byte code is what makes the second start of a rendered service a fair one.
+    # Without byte code, every start of a rendered service would compile its modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # And the make that runs the tests has arguments that are not those of the makes that are tested.
+    # `make test` passes its own arguments on in these variables. The tests start other `make` processes.
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "args"):
         os.environ.pop(name, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the tests of updates have to tell, as a table."""
+    """Print a table of the updates that the tests made."""
     passed = (report for report in terminalreporter.getreports("passed") if report.when == "call")
     rows = sorted(
         str(value).split("|") for report in passed for name, value in report.user_properties if name == "update"
     )
     if rows:
-        terminalreporter.section("updates to the present")
+        terminalreporter.section("updates to the working tree")
         widths = [max(len(row[column]) for row in rows) for column in range(2)]
         for version, answers, outcome in rows:
             terminalreporter.line(f"{version:{widths[0]}}  {answers:{widths[1]}}  {outcome}")
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; its output is in the failure where it does not succeed."""
+    """Run a command and fail with its output if its exit status is not 0."""
     finished = run_unchecked(*command, cwd=cwd, **environment)
     assert finished.returncode == 0, f"{' '.join(map(str, command))}\n{finished.stdout}\n{finished.stderr}"
     return finished
@@ -93,34 +93,37 @@ def git_init(project: Path) -> None:
 
 
 def commit_all(project: Path, message: str, *options: str) -> None:
-    """The new files included, which `git commit --all` leaves out."""
+    """Commit all changes and new files. `git commit --all` would leave new files out."""
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", *options, "--message", message, cwd=project)
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that all processes of this run have in common."""
+    """Return a directory that all pytest-xdist processes of this run share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def releases() -> dict[str, str]:
-    """The commit of each released version, the oldest first."""
+    """Return the commit of each released version, oldest first."""
     lines = (ROOT / "releases.txt").read_text("utf-8").splitlines()
     return dict(line.split() for line in lines if not line.startswith("#"))
 
 
 @pytest.fixture(scope="session")
 def template(shared: Path) -> Path:
-    """A clone of this repository, its releases tagged, with the working tree, committed or not, as the newest."""
+    """Return a clone of this repository with a tag for each release.
+
+    The newest tag, v999.0.0, is the working tree, including changes that are not committed.
+    """
     clone = shared / "template"
     with FileLock(shared / "template.lock"):
         if not clone.exists():
             run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), cwd=shared)
             for version, commit in releases().items():
                 if run_unchecked("git", "cat-file", "-e", commit, cwd=clone).returncode != 0:
-                    pytest.fail(f"the commit of release {version} is missing: git fetch --unshallow")
+                    pytest.fail(f"The commit of release {version} is missing. Run `git fetch --unshallow`.")
                 run("git", "tag", "--force", f"v{version}", commit, cwd=clone)
             files = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
             for path in run("git", "ls-files", "-z", cwd=clone).stdout.split("\0")[:-1]:
@@ -153,7 +156,7 @@ def compiled_templates() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def render(pytestconfig: pytest.Config, template: Path, shared: Path, request: pytest.FixtureRequest) -> Render:
-    """Render the template. The same answers give the same directory in all processes of the run: do not change it."""
+    """Return a function that renders the template. Tests share the directory of each render: do not change it."""
     pytestconfig.option.template = str(template)
     copie = request.getfixturevalue("copie_session")
     (shared / "renders").mkdir(exist_ok=True)
@@ -174,7 +177,7 @@ def render(pytestconfig: pytest.Config, template: Path, shared: Path, request: p
 
 @pytest.fixture
 def project(render: Render, tmp_path: Path) -> Render:
-    """A render of this test's own, committed, to do with as one likes."""
+    """Return a function that renders the template for one test. The test may change the directory, a git repository."""
 
     def copy(**answers: Any) -> Path:
         directory = tmp_path / "project"
@@ -193,11 +196,11 @@ class Environment:
         self.python = self.bin / "python"
 
     def run(self, project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`python -m` something inside of a project."""
+        """Run `python -m` with the arguments in a project."""
         return self.script(project, "-m", *arguments, **environment)
 
     def script(self, project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One of the project's scripts, inside of it."""
+        """Run Python with the arguments in a project."""
         return run(self.python, *arguments, cwd=project, **self.variables(project, **environment))
 
     def variables(self, project: Path, **environment: str) -> dict[str, str]:
@@ -212,7 +215,7 @@ EnvironmentOf = Callable[[Path], Environment]
 
 
 def make_environment(project: Path, shared: Path) -> Environment:
-    """The environment for a render, made from its locks once for all renders that have the same."""
+    """Return the environment for a render. Renders with the same requirements-dev.txt share one."""
     requirements = project / "requirements-dev.txt"
     directory = shared / f"environment-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
     with FileLock(f"{directory}.lock"):
@@ -232,7 +235,7 @@ def environment(shared: Path) -> EnvironmentOf:
 
 @pytest.fixture(scope="session")
 def standfast(shared: Path, template: Path) -> Path:
-    """The program of the package in this repository, installed as an owner's machine has it."""
+    """Return the path of the `standfast` command, installed from the clone of this repository."""
     directory = shared / "standfast"
     environment = Environment(directory)
     with FileLock(f"{directory}.lock"):
@@ -246,7 +249,7 @@ def standfast(shared: Path, template: Path) -> Path:
 
 
 def load_postgres_server(project: Path) -> ModuleType:
-    """What renders start their PostgreSQL with."""
+    """Import the module that starts PostgreSQL for the tests of a render."""
     path = project / "tests" / "support" / "postgres_server.py"
     spec = importlib.util.spec_from_file_location("postgres_server", path)
     assert spec
@@ -263,7 +266,7 @@ def postgres_module(render: Render) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def postgres(postgres_module: ModuleType, shared: Path) -> Iterator[str]:
-    """The URL of a PostgreSQL: TEST_DATABASE_URL, or else a server that the processes of this run share."""
+    """Return TEST_DATABASE_URL, or the URL of a PostgreSQL server that all processes of this run share."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
@@ -273,7 +276,7 @@ def postgres(postgres_module: ModuleType, shared: Path) -> Iterator[str]:
         if not users:
             server = postgres_module.PostgresServer()
             server.start()
-            server._process.returncode = 0  # The last process of the run stops it, not this object.
+            server._process.returncode = 0  # The last pytest process stops the server, not this object.
             record.write_text(json.dumps({"url": server.url, "directory": str(server.directory)}))
         shown = json.loads(record.read_text())
         record.write_text(json.dumps({**shown, "users": users + 1}))
@@ -286,7 +289,7 @@ def postgres(postgres_module: ModuleType, shared: Path) -> Iterator[str]:
 
 
 def stop_postgres(directory: Path) -> None:
-    """Stop a server that maybe another process has started."""
+    """Stop a PostgreSQL server that another pytest process may have started."""
     pid = int((directory / "data" / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGINT)
     while (directory / "data" / "postmaster.pid").exists():
@@ -296,7 +299,12 @@ def stop_postgres(directory: Path) -> None:
 
 @contextmanager
 def created_database(server: str, template: str = "template1") -> Iterator[str]:
-    """The URL of a new database on the server, in the form that the server's has; empty, or a copy of another one."""
+    """Create a database, yield its URL, and drop it.
+
+    Args:
+        server: the URL of a server; the new URL differs only in the database.
+        template: the name of the database to copy. The default is empty.
+    """
     name = f"test_{uuid4().hex}"
     query(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
@@ -306,7 +314,7 @@ def created_database(server: str, template: str = "template1") -> Iterator[str]:
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement that is run beside the service."""
+    """Run an SQL statement on a connection of its own, and return the rows."""
 
     async def fetch() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(url.replace("+asyncpg", ""))
@@ -319,23 +327,25 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def in_fast_part(names: Iterable[str], *fast: str) -> list[Any]:
-    """Parameters of a test, of which `make test` runs only some; the others are slow."""
+    """Return test parameters. `make test` runs only the `fast` ones; the others are marked as slow."""
     return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in names]
 
 
 def skip_outside_ci(reason: str) -> NoReturn:
-    """CI has all that the tests need: what is missing there is a failure."""
+    """Skip the test, or fail it in CI, where every program must be installed."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def component(variable: str, program: str) -> str:
-    """The program that a variable names, or else one on the path; in CI it must be there."""
+    """Return the path of a program, which an environment variable can set. Without the program, skip the test."""
     named = os.environ.get(variable) or (program if variable == program.upper() else None)
     found = named and shutil.which(named, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if not found:
-        skip_outside_ci(f"{program} is missing: apt-get install {program}, or name one with {variable} (see .ci/run)")
+        skip_outside_ci(
+            f"{program} is not installed. Run `apt-get install {program}`, or set {variable} (see .ci/run)."
+        )
     return found
 
 

@@ -1,13 +1,11 @@
-"""Documents that say what to do, followed to the letter.
+"""Execute the fenced blocks of a document as steps, in their order.
 
-These fences are steps, in the order in which they are read:
-
-| fence | what is done |
+| fence | step |
 |---|---|
-| `console` | bash runs the lines as they are: one shell for the document, stopped by the first failure |
-| `text` | the commands before it have to print these lines; `…` stands for anything |
-| `diff`, after "In `path`:" | the file's lines are replaced; they must be found once. `@@` separates places |
-| another, after "In `path`:" | is written to a file that was not there |
+| `console` | Run the lines in bash. All blocks of a document share one shell. The first error stops it. |
+| `text` | Check that the block before it printed these lines. `…` stands for any text. |
+| `diff`, after "In `path`:" | Replace lines of the file. They must occur once. `@@` separates the places. |
+| any other, after "In `path`:" | Write a new file. |
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ class Step(NamedTuple):
 
 
 class Instead(NamedTuple):
-    """What is done in the place of what a document says, where that cannot be done in a test."""
+    """Replacement for a command or value of a document that a test cannot use as it is."""
 
     said: str
     done: str
@@ -54,15 +52,17 @@ def steps(document: str) -> Iterator[Step]:
     for fence in FENCE.finditer(document):
         before, end = document[end : fence.start()], fence.end()
         kind, text, found = fence["kind"], fence["text"], IN_FILE.search(before)
-        assert not fence["indent"], f"indented, so that nothing would be the same: {fence[0]}"
+        assert not fence["indent"], f"A fence must not be indented:\n{fence[0]}"
         if kind in PICTURES:
             continue
-        assert kind in ("console", "text") or found, f"a fence that does not say what it is for:\n{fence[0]}"
+        assert kind in ("console", "text") or found, (
+            f"This fence is not a step. Write `In `path`:` before it, or make it `console` or `text`:\n{fence[0]}"
+        )
         yield Step(kind, text, found["path"] if found and kind not in ("console", "text") else "")
 
 
 def inline_commands(document: str) -> list[str]:
-    """What the text names between its fences, in its order."""
+    """Return the commands in `code spans` outside the fences, in their order."""
     spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCE.sub("", document)))
     return list(dict.fromkeys(span for span in spans if COMMAND.fullmatch(span)))
 
@@ -93,7 +93,7 @@ serve() {
 
 
 class NotAsWrittenError(AssertionError):
-    """Following a document leads elsewhere than it says."""
+    """A step of a document failed, or printed something else than the document says."""
 
 
 def follow(
@@ -103,10 +103,17 @@ def follow(
     prelude: str = "",
     **variables: str,
 ) -> None:
-    """Do what a document says, inside of a project.
+    """Execute the steps of a document in a project.
+
+    Args:
+        document: the text of the document.
+        project: the directory to run in.
+        instead: replacements in the steps.
+        prelude: bash code to run before the first step.
+        variables: environment variables of the commands.
 
     Raises:
-        NotAsWrittenError: a step failed, or printed something else.
+        NotAsWrittenError: a step failed, or printed something else than the document says.
     """
     outputs = project.parent / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
@@ -136,10 +143,10 @@ def follow(
     printed = {path.name: path.read_text("utf-8", "replace") for path in sorted(outputs.iterdir()) if not path.suffix}
     if finished.returncode != 0:
         everything = finished.stdout + "".join(f"--- step {name}\n{text}" for name, text in printed.items())
-        raise NotAsWrittenError(f"status {finished.returncode}\n{everything[-10000:]}")
+        raise NotAsWrittenError(f"The commands ended with status {finished.returncode}.\n{everything[-10000:]}")
     for number, (step, following) in enumerate(pairwise([*todo, Step("", "")])):
         if following.kind == "text":
-            assert step.kind == "console", f"printed by what? {following.text}"
+            assert step.kind == "console", f"A `text` fence must follow a `console` fence:\n{following.text}"
             check_printed(printed[f"{number:02}"], following.text)
 
 
@@ -147,35 +154,35 @@ def check_printed(printed: str, expected: str) -> None:
     for line in expected.splitlines():
         pattern = ".*".join(re.escape(part) for part in line.split("…"))
         if not re.search(f"^{pattern}$", printed, re.MULTILINE):
-            raise NotAsWrittenError(f"not printed: {line}\n{printed[-10000:]}")
+            raise NotAsWrittenError(f"The commands did not print this line: {line}\n{printed[-10000:]}")
 
 
 def edit(path: Path, change: str) -> None:
-    """Make the edit of a `diff` fence; the path may be a pattern that fits one file."""
+    """Apply a `diff` fence to a file. The path may be a glob pattern that matches one file."""
     (path,) = Path().glob(str(path))
     for hunk in re.split(r"^@@.*\n", change, flags=re.MULTILINE):
         lines = hunk.splitlines(keepends=True)
         assert all(line[0] in " +-\n" for line in lines), hunk
-        # An empty line of the file is one in the fence too: no space at its end.
+        # An empty line in the fence means an empty line of the file: editors remove the leading space.
         before, after = ("".join(line[line[0] != "\n" :] for line in lines if line[0] != sign) for sign in "+-")
-        # Whole lines, of which the first may be the file's first.
+        # The added line feed lets the search match whole lines, including the first line of the file.
         text = "\n" + path.read_text("utf-8")
         if (found := text.count(f"\n{before}")) != 1:
-            sys.exit(f"{path} has these lines {found} times:\n{before}")
+            sys.exit(f"{path} must have these lines once, but has them {found} times:\n{before}")
         path.write_text(text.replace(f"\n{before}", f"\n{after}")[1:], "utf-8")
 
 
 def create(path: Path, text: str) -> None:
     if path.exists():
-        sys.exit(f"{path} is there already")
+        sys.exit(f"{path} exists already.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
 
 
 def install(project: Path, environment: Environment) -> None:
-    """Give a project the `.venv` that `make` would make, from an environment that is there.
+    """Create the `.venv` of a project from an existing environment, as `make` would create it.
 
-    Files are linked, not copied; what installs into it later replaces them and leaves the other as it was.
+    Files are hard links. A later installation replaces them and does not change the existing environment.
     """
     source, target = environment.bin.parent, project / ".venv"
     shutil.copytree(source, target, symlinks=True, copy_function=os.link)

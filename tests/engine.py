@@ -1,4 +1,4 @@
-"""A container engine, Docker or Podman, and compose files brought up on it."""
+"""Run images and compose files with Docker or Podman."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Finished(NamedTuple):
 
 
 class Engine:
-    """The engine's command line: what the tests ask of it is the same in both."""
+    """Command line of Docker or Podman. The tests use only commands that both have."""
 
     def __init__(self, program: str) -> None:
         self.program = program
-        # Podman's own image format knows no HEALTHCHECK.
+        # Podman's default image format does not support HEALTHCHECK.
         self.build_options = ["--format", "docker", "--network", "host"] if program == "podman" else []
 
     @classmethod
     def find(cls) -> Engine | None:
-        """Docker where its daemon answers, or else Podman."""
+        """Return Docker if its daemon responds, else Podman, else None."""
         for program in ("docker", "podman"):
             if (
                 shutil.which(program)
@@ -58,7 +58,7 @@ class Engine:
             text=True,
             check=False,
         )
-        # Podman without systemd says at each start that health checks will not run by themselves.
+        # Without systemd, Podman warns at each start that it does not run health checks on its own.
         lines = [line for line in finished.stdout.splitlines() if "level=" not in line and "syslog" not in line]
         return Finished(finished.returncode, "\n".join(lines))
 
@@ -72,7 +72,7 @@ class Engine:
         return found
 
     def base(self, image: str) -> dict[str, Any]:
-        """What a build stands on, which BuildKit does not keep among the images."""
+        """Inspect a base image. It is pulled with Docker, because BuildKit does not keep base images."""
         if self.program == "docker":
             self.run("pull", "--quiet", image)
         return self.inspect(image)
@@ -81,7 +81,7 @@ class Engine:
         return self.run("build", *self.build_options, "--tag", tag, *options, context)
 
     def is_healthy(self, container: str) -> bool:
-        """What the image's own health check says now."""
+        """Return true if the health check of the image passes."""
         if self.program == "podman":
             return self.try_run("healthcheck", "run", container).status == 0
         return bool(self.inspect(container)["State"]["Health"]["Status"] == "healthy")
@@ -102,11 +102,10 @@ HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-o
 
 
 class Compose:
-    """A compose file, in a project of its own.
+    """A compose file that runs under its own project name.
 
-    Docker does what the file says. Podman Compose knows no conditions of health with the podman that some
-    distributions have, so they are kept here: services start one by one, each when what it depends on is as
-    the file wants it.
+    With the Podman of some distributions, Podman Compose ignores the conditions of `depends_on`. This class
+    starts one service after the other, and waits for these conditions.
     """
 
     def __init__(self, engine: Engine, directory: Path, file: str, name: str, **variables: str) -> None:
@@ -153,10 +152,10 @@ class Compose:
         for service in staying:
             for other in self._dependencies(service).keys() & set(staying):
                 for container in self.containers(service):
-                    wait_until(partial(self._knows, container, other), 120, f"{container} has no address of {other}")
+                    wait_until(partial(self._resolves, container, other), 120, f"{container} cannot resolve {other}.")
 
-    def _knows(self, container: str, service: str) -> bool:
-        """Whether its name server tells it where a service is: Podman's may say nothing for most of a minute."""
+    def _resolves(self, container: str, service: str) -> bool:
+        """Return true if a container can resolve a service. Podman's name server may not answer for up to a minute."""
         return all(self.engine.try_run("exec", container, "getent", "hosts", service).status == 0 for _ in range(4))
 
     def _dependencies(self, service: str) -> dict[str, Any]:
@@ -169,7 +168,7 @@ class Compose:
                 status = self.engine.run("wait", container).splitlines()[-1]
                 assert status == "0", self.logs()
             else:
-                wait_until(partial(self.engine.is_healthy, container), 60, f"{service} is not healthy")
+                wait_until(partial(self.engine.is_healthy, container), 60, f"{service} is not healthy.")
 
     def containers(self, service: str) -> list[str]:
         replicas = self.services[service].get("deploy", {}).get("replicas", 1)

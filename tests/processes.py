@@ -1,4 +1,4 @@
-"""Processes that tests talk to: the port they serve on, the wait until they answer, their end."""
+"""Helpers that start a server process, wait for its first response, and stop it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10, message: str = "") -> None:
-    """Poll a condition; an exception in it is not retried."""
+    """Poll a condition until it is true. An exception in the condition ends the wait.
+
+    Raises:
+        TimeoutError: the condition is not true after these seconds.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(message or f"not so after {seconds} s")
+            raise TimeoutError(message or f"The condition is not true after {seconds} s.")
         time.sleep(0.05)
 
 
 def is_served(url: str, timeout: float = 5) -> bool:
-    """Whether it answers with 200, where nothing may listen yet."""
+    """Return true if the URL responds with 200, and false if nothing listens there yet."""
     try:
         return httpx2.get(url, timeout=timeout).status_code == 200
     except httpx2.TransportError:
@@ -40,7 +44,7 @@ def is_served(url: str, timeout: float = 5) -> bool:
 
 
 class Service:
-    """A process that serves the rendered service."""
+    """A running process of the rendered service."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, client: httpx2.Client, log: Path) -> None:
         self.process = process
@@ -55,11 +59,11 @@ class Service:
         return self._log.read_text("utf-8")
 
     def is_up(self) -> bool:
-        """Whether it answers yet; one that ended, or answers with an error, is not waited for."""
+        """Return true if the process responds. Fail if it has ended or responds with an error status."""
         try:
             httpx2.get(f"{self.url}/health").raise_for_status()
         except httpx2.TransportError:
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}"
+            assert self.process.poll() is None, f"The process ended with status {self.process.returncode}."
             return False
         return True
 
@@ -68,10 +72,13 @@ class Service:
 def started(
     *command: str | Path, cwd: Path, environment: Mapping[str, str] = {}, seconds: float = 60
 ) -> Iterator[Service]:
-    """A command that serves on PORT, from its first answer on; its output is in the failure of a test."""
+    """Start a command that serves on PORT, wait for its first response, and stop it at the end.
+
+    The last 5000 characters of its output are printed: pytest shows them if the test fails.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    # A file, because a pipe that nobody reads would stop a service that logs much.
+    # The log is a file: nothing reads a pipe during a test, and a full pipe would block the service.
     with NamedTemporaryFile() as log, httpx2.Client(base_url=url, timeout=30) as client:
         process = subprocess.Popen(
             command,
@@ -83,7 +90,7 @@ def started(
         )
         service = Service(process, url, client, Path(log.name))
         try:
-            wait_until(service.is_up, seconds, f"{url} does not answer")
+            wait_until(service.is_up, seconds, f"{url} does not respond.")
             yield service
         finally:
             if process.poll() is None:
@@ -94,7 +101,7 @@ def started(
 
 @contextmanager
 def serving(project: Path, python: Environment, database_url: str, **variables: str) -> Iterator[Service]:
-    """The rendered service on a database."""
+    """Start the rendered service with a database, and stop it at the end."""
     environment = python.variables(project, DATABASE_URL=database_url, **variables)
     with started(python.python, "-m", "my_service", cwd=project, environment=environment) as service:
         yield service

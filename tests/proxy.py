@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, to lose the server without touching it."""
+"""TCP proxy that can stop forwarding, as a firewall does that drops packets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards to a port until told otherwise; what it accepted stays connected while it says nothing."""
+    """Forwards connections to a port of this machine."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -29,11 +29,11 @@ class Proxy:
             each.close()
 
     def silence(self) -> None:
-        """From now on nothing comes through, as behind a firewall that drops packets."""
+        """Stop forwarding. Connections stay open, and new ones are accepted."""
         self._silent.set()
 
     def speak(self) -> None:
-        """Forward again; connections that were there before are cut."""
+        """Close all connections, and forward new ones."""
         for each in self._sockets:
             each.close()
         self._sockets.clear()

@@ -1,6 +1,7 @@
-"""Tests of the template's own machinery, which run inside a render.
+"""Add the tests of `rendered/` to a render.
 
-They are in `rendered/`, with a folder for each condition, and import the package of a default render.
+They test code that owners do not change: pool, telemetry, commands, limits. They import the package of a default
+render. `rendered/` has a folder for each condition.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ SOURCE = Path(__file__).with_name("rendered")
 
 
 def add_rendered_tests(project: Path, answers: dict[str, Any]) -> None:
-    """Copy the tests that apply to these answers into `tests/rendered/` of a project."""
+    """Copy the tests for these answers into `tests/rendered/` of a project."""
     conditions = {
         "all": True,
         "postgresql": answers.get("database_backend", "postgresql") == "postgresql",

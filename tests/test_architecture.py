@@ -1,4 +1,4 @@
-"""The layers and pictures in docs/architecture.md are those of the code."""
+"""Compare the layers and diagrams of docs/architecture.md with the code."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FORBIDDEN = {
     "repositories": r"fastapi|starlette",
     "models": r"fastapi|starlette",
 }
-"""What the table of modules says that a layer does not know."""
+"""Modules that a layer must not import, according to the table in docs/architecture.md."""
 
 
 def imports(node: ast.AST) -> Iterator[ast.ImportFrom]:
-    """What is imported when the program runs."""
+    """Yield imports that run. Imports under `if TYPE_CHECKING:` are left out."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ImportFrom):
             yield child
@@ -44,7 +44,7 @@ def modules(package: Path) -> set[str]:
 
 
 def imported(package: Path) -> Arrows:
-    """Which of the package's modules needs which other, subpackages being one each."""
+    """Return pairs of modules: the first imports the second. A subpackage counts as one module."""
     found = set()
     for path in package.rglob("*.py"):
         location = path.relative_to(package).with_suffix("").parts
@@ -57,19 +57,19 @@ def imported(package: Path) -> Arrows:
     return found
 
 
-def pictures(project: Path) -> list[str]:
+def diagrams(project: Path) -> list[str]:
     return re.findall(r"```mermaid\n(.*?)```", (project / "docs" / "architecture.md").read_text("utf-8"), re.DOTALL)
 
 
-def drawn(picture: str) -> tuple[set[str], Arrows]:
-    """The nodes and the arrows of a picture."""
+def drawn(diagram: str) -> tuple[set[str], Arrows]:
+    """Return the nodes and the arrows of a diagram."""
     nodes, arrows = set(), []
-    for line in picture.splitlines()[1:]:
+    for line in diagram.splitlines()[1:]:
         chain = [part.strip().split(" & ") for part in line.split("-->")]
         nodes |= {name for names in chain for name in names}
         for sources, targets in itertools.pairwise(chain):
             arrows += [(source, target) for source in sources for target in targets]
-    assert len(arrows) == len(set(arrows)), "an arrow is drawn twice"
+    assert len(arrows) == len(set(arrows)), f"The diagram has the same arrow twice: {arrows}"
     return nodes, set(arrows)
 
 
@@ -85,7 +85,7 @@ def left_out(project: Path) -> set[str]:
 def test_diagram_arrows_match_imports(render: Render, corner: str) -> None:
     project = render(**CORNERS[corner])
     package = project / "src" / "my_service"
-    nodes, arrows = drawn(pictures(project)[0])
+    nodes, arrows = drawn(diagrams(project)[0])
     assert nodes | left_out(project) == modules(package)
     assert nodes & left_out(project) == set()
     assert arrows == {(source, target) for source, target in imported(package) if {source, target} <= nodes}
@@ -96,7 +96,7 @@ def test_diagram_shows_the_middleware_in_order(render: Render) -> None:
     tree = ast.parse((project / "src" / "my_service" / "main.py").read_text("utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Middleware"]
     layers = [ast.unparse(call.args[0]).rpartition(".")[2].removesuffix("Middleware") for call in calls]
-    order = pictures(project)[1].splitlines()[1].strip().split(" --> ")
+    order = diagrams(project)[1].splitlines()[1].strip().split(" --> ")
     assert order == [*layers, "route"]
 
 

@@ -1,4 +1,4 @@
-"""What is no Python is read by the linters and schemas of its own kind."""
+"""Check rendered configuration files with linters, schemas, and each other."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_pre_commit_hooks_find_errors(project: Render, environment: Any) -> None
 
 @pytest.mark.parametrize("answers", [{"auth": "jwt"}, {"database_backend": "sqlite"}], ids=["postgresql", "sqlite"])
 def test_every_variable_has_a_comment(render: Render, answers: Answers) -> None:
-    """By a comment above it, which is for three variables at most."""
+    """One comment may explain at most three variables below it."""
     lines = (render(**answers) / ".env.example").read_text("utf-8").splitlines()
     assert unexplained(lines) == []
     assert unexplained(["# A and B.", "A=1", "B=2", "", "C=3", "# The rest.", *"DEFG"]) == ["C=3", "G"]
@@ -110,7 +110,7 @@ def unexplained(lines: list[str]) -> list[str]:
     return found
 
 
-# --------------------------------------------------------------------------------------- Editors
+# ------------------------------------------------------------------------------------------ Editors
 
 
 def test_editorconfig_matches_the_linter_settings(render: Render) -> None:
@@ -146,12 +146,12 @@ def test_line_endings_are_normalized(project: Render) -> None:
     assert (directory / "AGENTS.md").read_bytes() == b"written\non Windows\n"
 
 
-# ------------------------------------------------------------------------------------ Kubernetes
+# --------------------------------------------------------------------------------------- Kubernetes
 
 
 @pytest.fixture(scope="module")
 def manifests(render: Render, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the production overlay comes to, by kind."""
+    """Return the manifests that kustomize builds from the production overlay, by kind."""
     project = render(kubernetes=True)
     built = run(BIN / "kubectl", "kustomize", "deploy/kubernetes/production", cwd=project).stdout
     path = tmp_path_factory.mktemp("manifests") / "production.yaml"
@@ -184,7 +184,7 @@ def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests
     assert f"USER {pod['securityContext']['runAsUser']}:" in dockerfile
     assert f"EXPOSE {container['ports'][0]['containerPort']}\n" in dockerfile
     probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
-    assert probes == {"/health", "/health/ready"}  # which tests of the render show to be right
+    assert probes == {"/health", "/health/ready"}  # Tests of the render check these endpoints.
     assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
 
 
@@ -202,7 +202,7 @@ def test_service_selects_only_pods_of_the_deployment(manifests: dict[str, Any]) 
 def test_connection_pools_fit_the_maximum_number_of_replicas(manifests: dict[str, Any]) -> None:
     settings = manifests["ConfigMap"]["data"]
     surge = manifests["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    # Those that end keep their connections until they have, and do not count.
+    # A pod that shuts down keeps its connections, but Kubernetes does not count it as a replica.
     assert int(settings["INSTANCES"]) == 2 * manifests["HorizontalPodAutoscaler"]["spec"]["maxReplicas"] + surge
     each = int(settings["DATABASE_POOL_SIZE"]) + int(settings["DATABASE_MAX_OVERFLOW"]) + 1
     assert int(settings["INSTANCES"]) * each <= 0.8 * 100

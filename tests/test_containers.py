@@ -1,4 +1,4 @@
-"""Images are built and run, compose files brought up."""
+"""Build and run the rendered images and compose files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def built(engine: Engine, project: Render) -> Iterator[Callable[..., tuple[Path,
     def build(**answers: object) -> tuple[Path, str]:
         directory = project(**answers)
         if answers.get("dependency_tool") == "uv":
-            run("make", ".venv/.installed", cwd=directory)  # writes uv.lock
+            run("make", ".venv/.installed", cwd=directory)  # This writes uv.lock.
         tags.append(f"rendered-{uuid4().hex[:8]}")
         engine.build(directory, tags[-1], *REVISION)
         return directory, tags[-1]
@@ -94,7 +94,7 @@ def test_code_change_reuses_the_dependency_layer(engine: Engine, built: Callable
     shared = sum(1 for one, other in zip(before, after, strict=True) if one == other)
     base = len(engine.base("python:3.13-slim")["RootFS"]["Layers"])
     assert before != after
-    assert shared >= base + 2  # the work directory and the virtual environment
+    assert shared >= base + 2  # the working directory and the virtual environment
 
 
 def test_hardened_container_serves_and_shuts_down_gracefully(
@@ -136,10 +136,10 @@ def test_hardened_container_serves_and_shuts_down_gracefully(
 
 @pytest.mark.parametrize("tool", ["pip-tools", "uv"])
 def test_development_container_runs_checks_and_serves(engine: Engine, project: Render, tool: str) -> None:
-    """As an editor makes it: the image, the folder in it as its user's own, the command after that."""
+    """Do what an editor does: build the image, mount the project, set its owner, run postCreateCommand."""
     directory = project(dependency_tool=tool)
     configuration = json.loads((directory / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
-    (directory / ".venv").mkdir()  # of the system outside, whose programs do not run in there
+    (directory / ".venv").mkdir()  # The `.venv` of the host does not work in the container.
     (directory / ".venv" / ".installed").touch()
     tag, user = f"development-{uuid4().hex[:8]}", configuration["remoteUser"]
     dockerfile = f".devcontainer/{configuration['build']['dockerfile']}"
@@ -170,7 +170,7 @@ SETTING_PORT = "PYTHONPATH=src .venv/bin/python -c 'from my_service.config impor
 
 @contextmanager
 def half_a_request(port: int) -> Iterator[Callable[[], str]]:
-    """A POST whose last bytes wait until they are asked for."""
+    """Send a part of a POST request. Yield a function that sends the rest and returns the response."""
     body = json.dumps({"name": "in flight"})
     head = "POST /api/v1/items HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(body)}\r\n"
@@ -186,7 +186,7 @@ def half_a_request(port: int) -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def composed(engine: Engine, directory: Path, file: str) -> Iterator[tuple[Compose, str]]:
-    """The file brought up, and the address it serves on."""
+    """Start a compose file. Yield it, with the URL of the service."""
     port = free_port()
     variables = {"PORT": str(port), "POSTGRES_PORT": str(free_port()), "PUBLISH": f"127.0.0.1:{port}"}
     compose = Compose(engine, directory, file, f"test{uuid4().hex[:8]}", **variables)
@@ -234,14 +234,14 @@ def test_development_compose_file_works(engine: Engine, project: Render, backend
 
 
 def assert_items_outlive_the_containers(compose: Compose, url: str) -> None:
-    # Beside a build that keeps the processors busy, a check may miss its deadline.
+    # On a busy machine, a health check may time out.
     wait_until(lambda: is_served(f"{url}/health/ready"), seconds=30)
     created = httpx2.post(f"{url}/api/v1/items", json={"name": "kept"}, timeout=30)
     assert created.status_code == 201
     compose.down()
     compose.up()
     item = f"{url}/api/v1/items/{created.json()['id']}"
-    # Podman's name server may say nothing to some of the new containers, replicas among them, for most of a minute.
+    # Podman's name server may not answer new containers for up to a minute.
     wait_until(lambda: all(is_served(item, timeout=30) for _ in range(4)), seconds=120)
     assert httpx2.get(item, timeout=30).json()["name"] == "kept"
 
@@ -270,7 +270,7 @@ def test_production_compose_file_works(engine: Engine, project: Render, backend:
 
 
 def assert_no_request_is_lost(engine: Engine, compose: Compose, url: str) -> None:
-    """While a replica is stopped and started again, under load that creates and reads."""
+    """Stop and start a replica while clients create and read items. Every request must succeed."""
     replica = compose.containers("app")[0]
     answers: Counter[str] = Counter()
     done = threading.Event()
@@ -305,7 +305,7 @@ def assert_no_request_is_lost(engine: Engine, compose: Compose, url: str) -> Non
 
 
 def proxied_servers(engine: Engine, compose: Compose) -> set[str]:
-    """The replicas that the proxy's last lines name."""
+    """Return the replicas in the last 500 log lines of the proxy."""
     (proxy,) = compose.containers("proxy")
     lines = engine.run("logs", proxy).splitlines()
     return {line.split(" app/")[1].split()[0] for line in lines[-500:] if " public app/app" in line}

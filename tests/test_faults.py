@@ -1,4 +1,4 @@
-"""The service in trouble: each fault is a real one, of a real server under a real process."""
+"""Run the real service, and stop, block, or overload its real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def pool(request: Request) -> dict[str, int]:
 
 @pytest.fixture
 def service(project: Render) -> Path:
-    """The example on PostgreSQL, with a few routes that a fault can strike."""
+    """Return a render with the example and with extra routes that sleep, fail, or report the pool."""
     service = project(**CORNERS["namespaced-example"])
     routes = service / "src" / "my_service" / "api" / "routes"
     (routes / "faults.py").write_text(ROUTES)
@@ -83,25 +83,28 @@ def python(service: Path, environment: EnvironmentOf) -> Environment:
 
 @pytest.fixture
 def server(postgres_module: ModuleType) -> Iterator[Any]:
-    """A server of this test alone, to be stopped and started."""
+    """Start a PostgreSQL server for one test, which may stop and start it."""
     with postgres_module.PostgresServer() as server:
         yield server
 
 
 SLACK = 0.4
-"""Seconds that a shared machine may be busy with something else."""
+"""Seconds added to the limit of 0.1 s, because the test machine may be busy."""
 
-WELL, DOWN = (200, 200, 200), (200, 503, 503)
+HEALTHY, DOWN = (200, 200, 200), (200, 503, 503)
 
 
 def health(running: Service) -> tuple[int, int, int]:
-    """The three answers; each must come in time and say nothing of the database's whereabouts."""
+    """Return the status codes of the three health endpoints.
+
+    Each response must arrive in time and must not show the address or the error of the database.
+    """
     statuses = []
     for path in ("/health", "/health/db", "/health/ready"):
         started = time.perf_counter()
         response = running.get(path)
         elapsed = time.perf_counter() - started
-        assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms"
+        assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms."
         assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
         statuses.append(response.status_code)
     return statuses[0], statuses[1], statuses[2]
@@ -118,19 +121,19 @@ def through(port: int, server: Any) -> str:
 def test_health_reports_a_server_stop_and_restart(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url) as running:
-        assert health(running) == WELL
+        assert health(running) == HEALTHY
         server.stop()
         for _ in range(3):
             assert health(running) == DOWN
         server.start()
-        wait_until(lambda: health(running) == WELL)
+        wait_until(lambda: health(running) == HEALTHY)
 
 
 def test_health_returns_503_in_time_when_the_server_is_silent(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with Proxy(server.port) as proxy, serving(service, python, through(proxy.port, server)) as running:
         assert running.get("/api/v1/items").status_code == 200
-        assert health(running) == WELL
+        assert health(running) == HEALTHY
         proxy.silence()
         with ThreadPoolExecutor(4) as executor:
             for _ in range(4):
@@ -138,7 +141,7 @@ def test_health_returns_503_in_time_when_the_server_is_silent(service: Path, pyt
             for _ in range(5):
                 assert health(running) == DOWN
         proxy.speak()
-        wait_until(lambda: health(running) == WELL)
+        wait_until(lambda: health(running) == HEALTHY)
 
 
 def test_health_returns_503_when_the_server_has_no_free_connection(
@@ -162,9 +165,9 @@ def test_health_returns_503_when_the_server_has_no_free_connection(
                 await connection.close()
 
     with serving(service, python, server.url) as running:
-        assert health(running) == WELL
+        assert health(running) == HEALTHY
         assert asyncio.run(take_all_and_ask(running)) == DOWN
-        wait_until(lambda: health(running) == WELL)
+        wait_until(lambda: health(running) == HEALTHY)
 
 
 def test_health_returns_503_when_the_server_is_a_standby(service: Path, python: Environment, server: Any) -> None:
@@ -183,7 +186,7 @@ def test_health_returns_200_while_the_pool_is_exhausted(service: Path, python: E
         busy = [executor.submit(httpx2.get, f"{running.url}/api/v1/sleep/5", timeout=30) for _ in range(2)]
         wait_until(lambda: running.get("/api/v1/pool").json()["in_use"] == 2)
         refused = [executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=30) for _ in range(20)]
-        wait_until(lambda: health(running) == WELL, seconds=3)
+        wait_until(lambda: health(running) == HEALTHY, seconds=3)
         answers = [future.result() for future in refused]
         assert {(answer.status_code, "retry-after" in answer.headers) for answer in answers} == {(503, True)}
         assert [future.result().status_code for future in busy] == [200, 200]
@@ -236,7 +239,7 @@ def test_readiness_fails_until_migrations_are_applied(service: Path, python: Env
     with serving(service, python, server.url) as running:
         assert health(running) == (200, 200, 503)
         migrate(service, python, server.url)
-        assert health(running) == WELL
+        assert health(running) == HEALTHY
 
 
 def test_blocked_migration_fails_after_its_lock_timeout(service: Path, python: Environment, server: Any) -> None:
@@ -297,7 +300,7 @@ def test_role_with_rights_only_on_its_schema_can_migrate_and_serve(
     python.run(service, "alembic", "check", DATABASE_URL=url)
     with serving(service, python, url) as running:
         assert running.client.post("/api/v1/items", json={"name": "Teapot"}).status_code == 201
-        assert health(running) == WELL
+        assert health(running) == HEALTHY
     python.run(service, "alembic", "downgrade", "base", DATABASE_URL=url)
     assert query(server.url, "SELECT nspname FROM pg_namespace WHERE nspname = 'orders'") == [("orders",)]
 
@@ -323,7 +326,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iterator[int]:
-    """A real PgBouncer in transaction mode, with fewer connections to the server than clients will want."""
+    """Start PgBouncer in transaction mode with 3 server connections. Yield its port."""
     port = free_port()
     directory.mkdir()
     (directory / "users").write_text('"postgres" ""\n')
@@ -347,7 +350,7 @@ def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iter
         process.wait(10)
 
 
-# The releases before 1.21 know nothing of prepared statements; the newer ones follow them across connections.
+# PgBouncer 1.21 and newer supports prepared statements in transaction mode. Older releases do not.
 @pytest.mark.parametrize(
     ("variable", "setting"),
     [("PGBOUNCER", True), ("PGBOUNCER", False), ("NEWEST_PGBOUNCER", True)],
@@ -358,7 +361,7 @@ def test_pgbouncer_works_only_with_its_setting(
 ) -> None:
     program = component(variable, "pgbouncer")
     migrate(service, python, server.url)
-    # Without the setting the service asks for time-outs at connect, which PgBouncer refuses unless told to ignore them.
+    # Without the setting, the service sends timeouts as startup parameters. PgBouncer rejects them by default.
     ignored = "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout"
     with pgbouncer(program, server, tmp_path / "pgbouncer", ignored) as port:
         url = through(port, server)
@@ -380,7 +383,7 @@ def test_pgbouncer_works_only_with_its_setting(
             statuses = list(executor.map(work, enumerate(addresses)))
             assert (statuses == [200] * 200) is setting
             if setting:
-                assert health(one) == health(other) == WELL
+                assert health(one) == health(other) == HEALTHY
                 stored = query(server.url, "SELECT count(*) FROM orders.item")
                 assert stored == [(200,)]
 

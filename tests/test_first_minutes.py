@@ -1,4 +1,4 @@
-"""What a new user does first, from a fresh clone and with nothing installed but Python, git and make."""
+"""Create a project, serve it, and run its CI, with only Python, git and make installed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_new_project_serves_and_passes_its_ci(
     (tmp_path / "answers.yml").write_text(answers)
     make(f"new DEST={tmp_path}/rendered {options or f'DATA={tmp_path}/answers.yml'}", clone)
     if "uv" in answers:
-        make("lock", tmp_path / "rendered")  # as the message says
+        make("lock", tmp_path / "rendered")  # The message of `make new` names this command.
     git_init(tmp_path / "rendered")
     service = tmp_path / "service"
     run("git", "clone", "--quiet", tmp_path / "rendered", service, cwd=tmp_path)
@@ -69,7 +69,7 @@ def run_continuous_integration(service: Path, postgres: str) -> None:
     """Run the commands of the job `check`.
 
     The other jobs run elsewhere: `container` in test_containers.py, and `audit` with a server of the test's own in
-    test_an_audit_finds_what_is_known.
+    test_audit_reports_a_known_vulnerability.
     """
     jobs = commands(service)
     assert jobs.keys() == {"check", "container", "audit"}
@@ -81,7 +81,7 @@ def run_continuous_integration(service: Path, postgres: str) -> None:
 
 
 def commands(project: Path) -> dict[str, list[tuple[str, dict[str, str]]]]:
-    """The commands of each job, with their environment."""
+    """Return the commands of each job, with their environment variables."""
     if (project / ".gitlab-ci.yml").exists():
         jobs = yaml.safe_load((project / ".gitlab-ci.yml").read_text("utf-8"))
         return {

@@ -1,4 +1,4 @@
-"""Imports, as the hooks of updates rewrite them. tests/test_updates.py has what the hooks do in a project."""
+"""Tests of hooks/imports.py, which rewrites imports during an update. test_updates.py tests it in projects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is answered, it is refused with a reason or arrives unharmed: a search for answers that do neither."""
+"""Search for answers that are neither rejected with a reason nor rendered unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOOKALIKES = (
     *("- x", "? x", "[a]", "[[a]]", "{a: b}", ": x", "a: b", "!tag", "&a", "*a", "|", ">-", "%YAML 1.2", "@a", "<<"),
     *("---", "...", "# x", "x # y", "a = 1", "a=1", '"a"', "'a'", '"', "'", "\\", "FROM a", "import os", "$(id)"),
 )
-"""Texts that YAML, TOML, a shell or another reader takes for something else."""
+"""Texts with a special meaning in YAML, TOML, a shell, or another format."""
 
 FRAGMENTS = (
     *LOOKALIKES,
@@ -110,7 +110,7 @@ POSTGRESQL_WORDS = (
         "public",
     ),
 )
-NEIGHBOURS = sorted(
+HIDING_MODULES = sorted(
     {
         stem
         for folder in ("scripts", "tests")
@@ -118,9 +118,9 @@ NEIGHBOURS = sorted(
         for stem in re.findall(r"(\w+)\.py", path.name)
     }
 )
-"""Modules beside which a package of the same name could not be imported."""
+"""Modules of scripts and tests. They would hide a package of the same name."""
 
-TAKEN = {*(ROOT / "reserved_names.jinja").read_text("utf-8").split(), *NEIGHBOURS}
+TAKEN = {*(ROOT / "reserved_names.jinja").read_text("utf-8").split(), *HIDING_MODULES}
 QUESTIONS = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
 
 ANYTHING = st.one_of(
@@ -132,7 +132,7 @@ ANYTHING = st.one_of(
 
 
 def lines(limit: int) -> Texts:
-    """Printable lines, of which most are hostile all the same."""
+    """Generate printable lines. Most have characters with a special meaning in some format."""
     printable = [fragment for fragment in FRAGMENTS if fragment.isprintable()]
     characters = st.characters(categories=["L", "M", "N", "P", "S"], include_characters=" ")
     parts = st.one_of(st.sampled_from(printable), st.sampled_from(printable), st.text(characters, max_size=limit))
@@ -141,7 +141,7 @@ def lines(limit: int) -> Texts:
 
 
 def names(pattern: str, limit: int) -> Texts:
-    """Words of some language, random names, and any length, for the lines that a name makes long."""
+    """Generate names: special words of YAML and SQL, random names, and names of every length."""
     return st.one_of(
         st.sampled_from([word for word in (*LOOKALIKES, *POSTGRESQL_WORDS) if re.fullmatch(pattern, word)]),
         st.from_regex(pattern, fullmatch=True),
@@ -163,11 +163,11 @@ DERIVED = {
     "schema_namespace": st.just("")
     | names(r"(?!pg_|public$|information_schema$|main$|temp$)[a-z_][a-z0-9_]{0,62}", 63),
 }
-"""What need not be answered."""
+"""Answers that have a default derived from the project name."""
 
 
 def near(texts: Texts) -> Texts:
-    """Sensible answers with something in them, before or behind."""
+    """Generate valid answers with an invalid character before, after, or between them."""
     unprintable = [fragment for fragment in FRAGMENTS if not fragment.isprintable()]
     odd = st.sampled_from("_-. 1A@") | st.sampled_from(unprintable)
     return st.one_of(
@@ -179,13 +179,13 @@ def near(texts: Texts) -> Texts:
 
 SENSIBLE = {"project_name": "A", "description": "d", "author_name": "a", "author_email": "a@example.com"}
 FAST = [Phase.explicit, Phase.generate]
-"""Without making failures smaller, which takes minutes."""
+"""Phases without Phase.shrink, which takes minutes."""
 
 HOSTILE = {name: st.one_of(ANYTHING, near(texts)) for name, texts in {**ASKED, **DERIVED}.items()}
 
 
 class Workshop:
-    """Renders from a copy of the template without its history, of which every render would make a clone."""
+    """Renders a copy of the template without its git history. Copier would clone a git repository for each render."""
 
     def __init__(self, template: Path, directory: Path) -> None:
         self.directory = directory
@@ -200,7 +200,7 @@ class Workshop:
         return project
 
     def harmless(self, options: Answers, namespace: str) -> Shapes:
-        """What a render with these options looks like that has harmless names."""
+        """Return the shapes of a render with the same options and harmless names."""
         answers = {**options, "package_name": "harmless", "schema_namespace": namespace}
         key = json.dumps(answers)
         if key not in self.known:
@@ -251,14 +251,14 @@ def test_answers_are_rejected_with_a_reason_or_rendered_unchanged(
     assert min(outcomes["accepted"], outcomes["refused"]) >= examples // 10, outcomes
 
 
-@pytest.mark.parametrize("name", NEIGHBOURS)
+@pytest.mark.parametrize("name", HIDING_MODULES)
 def test_package_name_cannot_be_that_of_a_script_or_test_module(workshop: Workshop, name: str) -> None:
     with pytest.raises(ValueError, match="would hide"):
         workshop.render({"package_name": name})
 
 
 def assert_refused(message: str, ordinary: Answers, hostile: Answers) -> None:
-    """It is by the validator's own words, not by its failure, and nobody is refused who answers sensibly."""
+    """Check that the message is that of the validator, and that the rejected answer is a hostile one."""
     found = re.fullmatch(r"Validation error for question '(\w+)': (.+)", message)
     assert found, message
     question, reason = found.groups()
@@ -272,7 +272,7 @@ def assert_refused(message: str, ordinary: Answers, hostile: Answers) -> None:
 
 
 def assert_arrived(project: Path, answers: Answers) -> None:
-    """Every text is where it belongs, as it was written."""
+    """Check that each answer is unchanged in the files that contain it."""
     stored = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     asked = answers.keys() - ({"schema_namespace"} if answers["database_backend"] == "sqlite" else set())
     assert {name: stored[name] for name in asked} == {name: answers[name] for name in asked}
@@ -291,7 +291,7 @@ def assert_arrived(project: Path, answers: Answers) -> None:
 
 
 def assert_whole(project: Path, options: Answers, workshop: Workshop) -> None:
-    """The same files with the same structure as those of a harmless render, and nothing that was not rendered."""
+    """Check that files and structure equal those of a harmless render, and that no Jinja is left."""
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     package, texts = answers["package_name"], [answers[name] for name in HOSTILE if name in answers]
     namespace = "namespace" if answers.get("schema_namespace") else ""
@@ -301,14 +301,14 @@ def assert_whole(project: Path, options: Answers, workshop: Workshop) -> None:
 
 
 def without(texts: list[str], rendered: str) -> str:
-    """What is left where texts are taken out, as they are and as literals."""
+    """Return the rendered text without the answers, in plain and in escaped form."""
     literals = {text.replace("\\", "\\\\").replace('"', '\\"') for text in texts}
     forms = {*texts, *literals, *(literal.replace("$", "\\$") for literal in literals)} - {""}
     return re.sub("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), "\0", rendered)
 
 
 def shapes(project: Path, package: str) -> Shapes:
-    """The structure of each file: what its values are does not matter, but of which type."""
+    """Return the structure of each file: the keys, and the types of the values."""
     return {
         str(path.relative_to(project)).replace(f"src/{package}/", "src/package/", 1): shape(parse(path))
         for path in files(project)
@@ -322,7 +322,7 @@ def shape(value: Any) -> Any:
 
 
 def parse(path: Path) -> Any:
-    """What the reader of such a file makes of it; None where it only had to be readable."""
+    """Return the parsed file, or None for a format without a parser."""
     text = path.read_text("utf-8")
     if path.name == "Dockerfile":
         return [keyword for keyword, _ in docker_instructions(text)]
@@ -351,7 +351,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 def docker_instructions(text: str) -> list[tuple[str, str]]:
-    """As Docker reads them: comments go first, then lines are joined."""
+    """Return the instructions of a Dockerfile. Docker removes comments before it joins lines."""
     joined = re.sub(r"\\[ \t]*\n", "", re.sub(r"^[ \t]*#.*\n", "", text, flags=re.MULTILINE))
     instructions = [line.partition(" ") for line in joined.splitlines() if line.strip()]
     assert all(keyword.isupper() and rest for keyword, _, rest in instructions), instructions

@@ -1,4 +1,4 @@
-"""The locks of a render: complete, minimal, true to their bounds, auditable; and left to their owner by updates."""
+"""Check the lockfiles of a render: packages, hashes, lower bounds, audits, and updates of the template."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PLATFORMS = {
 
 
 def pins(text: str) -> dict[tuple[str, str], str]:
-    """Packages and versions of a lock, with their markers."""
+    """Return the packages and versions of a lockfile, with their markers."""
     return {(name, version): marker for name, version, marker in PIN.findall(text)}
 
 
@@ -141,7 +141,7 @@ def test_outdated_lockfiles_are_reported_and_updated(project: Render) -> None:
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """An OSV server that knows of one vulnerability."""
+    """HTTP handler of an OSV server that has one vulnerability."""
 
     protocol_version = "HTTP/1.1"
     advisory: ClassVar[dict[str, Any]] = {
@@ -219,7 +219,7 @@ def test_update_bots_cover_all_dependencies(render: Render, tool: str) -> None:
 
 @pytest.fixture
 def releases(template: Path, tmp_path: Path) -> Path:
-    """The template, and an older release of it with another hash in its locks and another Makefile."""
+    """Return a clone of the template with an older release, v998.0.0. Its lockfiles and Makefile differ."""
     clone = tmp_path / "releases"
     run("git", "clone", "--quiet", template, clone, cwd=tmp_path)
     for path in (clone / "template").glob("*requirements*.jinja"):
@@ -243,7 +243,7 @@ def older(releases: Path, tmp_path: Path) -> Render:
 
 
 def update(project: Path, **answers: Any) -> None:
-    """Update it; nothing is left to be solved by hand."""
+    """Update a project, and check that there is no conflict."""
     commit_all(project, "Mine", "--allow-empty")
     run_update(project, data=answers, defaults=True, overwrite=True)
     assert "older:" not in (project / "Makefile").read_text()
@@ -257,7 +257,7 @@ def locks(project: Path) -> dict[str, str]:
 
 
 def refresh(project: Path) -> None:
-    """What an owner's own `make lock` does: other versions, other hashes, other comments, everywhere."""
+    """Change every version, hash and indentation, as `make lock` of the owner does."""
     for name, lock in locks(project).items():
         text = re.sub(r"==(\d+)", lambda found: f"=={int(found[1]) + 1}", lock)
         (project / name).write_text(re.sub(r"sha256:(\w{8})", r"sha256:00000000", text).replace("\n    --", "\n   --"))
@@ -291,7 +291,7 @@ def test_change_from_uv_to_pip_tools(older: Render, render: Render) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("pip-tools", "uv"), ("uv", "pip-tools")])
 def test_make_works_after_a_change_of_tool(older: Render, before: str, after: str) -> None:
-    """In the environment that the one before has left."""
+    """The existing `.venv` is that of the former tool."""
     project = older(database_backend="sqlite", dependency_tool=before)
     run("make", "lint", cwd=project)
     update(project, dependency_tool=after)

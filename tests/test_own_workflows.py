@@ -1,4 +1,4 @@
-"""The template's own CI: its workflows, and the parts of `.ci/run`."""
+"""Check the CI of this repository: its workflows and `.ci/run`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The rendered suite on every Python that the service is said to run on, beside the one that runs these tests
-and so test_service.py."""
+"""Run the rendered suite on every supported Python version.
+
+test_service.py runs it on the Python version of this process.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +43,6 @@ def test_suite_passes_on_python_version(render: Render, tmp_path: Path, version:
         return
     engine, image = Engine.find(), f"python:{version}-slim"
     if engine is None or (engine.program == "podman" and engine.try_run("image", "exists", image).status != 0):
-        skip_outside_ci(f"no Python {version}: install it, or a container engine that has {image} (see .ci/run)")
+        skip_outside_ci(f"There is no Python {version}. Install it, or a container engine with {image} (see .ci/run).")
     volume = f"{project}:/project:ro"
     engine.run("run", "--rm", "--network=host", "--volume", volume, "--entrypoint=bash", image, "-ec", IN_CONTAINER)

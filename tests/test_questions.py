@@ -1,4 +1,4 @@
-"""The questions: what is refused, and how; what is derived."""
+"""Check the questions of copier.yml: validators, defaults, and the commands that ask them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_invalid_answer_is_rejected_with_a_reason(render: Render, question: str,
 )
 def test_answer_that_is_not_a_choice_is_rejected(render: Render, question: str) -> None:
     with pytest.raises(ValueError, match=question):
-        render(**{question: "another"})
+        render(**{question: "not a choice"})
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_help_fits_in_a_terminal_of_80_columns() -> None:
     assert not too_long, f"The help of these questions is too long: {too_long}"
 
 
-def test_nothing_runs_or_is_loaded_when_a_project_is_made() -> None:
+def test_template_has_no_tasks_or_jinja_extensions() -> None:
     configuration = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     assert not configuration.keys() & {"_tasks", "_jinja_extensions"}
 
@@ -155,7 +155,7 @@ def test_reserved_names_include_keywords_and_importable_modules(environment: Env
 
 def test_readme_lists_the_questions(tmp_path: Path) -> None:
     readme = questions.README.read_text("utf-8")
-    assert readme == questions.replaced(readme, questions.table()), "make questions"
+    assert readme == questions.replaced(readme, questions.table()), "README.md is out of date. Run `make questions`."
     for path in (ROOT / "copier.yml", *ROOT.glob("*.jinja")):
         shutil.copy(path, tmp_path)
     copied = tmp_path / "copier.yml"
@@ -164,13 +164,13 @@ def test_readme_lists_the_questions(tmp_path: Path) -> None:
 
 
 def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) -> None:
-    """As the README says; a wrong one is refused like an answer."""
+    """The settings are the example of the README. Copier rejects an invalid default like an answer."""
     settings = tmp_path / "settings.yml"
-    settings.write_text(organisation := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
+    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
     copy = (COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template)
     run(*copy, tmp_path / "service", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
     answers = yaml.safe_load((tmp_path / "service" / ".copier-answers.yml").read_text("utf-8"))
-    wanted = yaml.safe_load(organisation)["defaults"]
+    wanted = yaml.safe_load(organization)["defaults"]
     assert len(wanted) > 2
     assert {name: answers[name] for name in wanted} == wanted
     settings.write_text("defaults: {author_email: nobody}\n")
@@ -225,7 +225,7 @@ def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> 
 
 
 def test_kubernetes_files_are_rendered_only_for_postgresql(render: Render) -> None:
-    """A file on one node's disk is nothing to spread over many: the question is not asked, an answer not taken."""
+    """SQLite is a file on one node. Copier does not ask the question and ignores an answer."""
     project = render(database_backend="sqlite", kubernetes=True)
     assert not (project / "deploy").exists()
     assert "ubernetes:" not in (project / ".copier-answers.yml").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The README and CONTRIBUTING name what is there."""
+"""Check that links, commands and files in README.md and CONTRIBUTING.md exist."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_make_targets_in_documents_exist(text: str) -> None:
     assert named <= targets
 
 
-def test_the_files_it_names_are_there(text: str) -> None:
+def test_file_names_in_documents_exist(text: str) -> None:
     parts = text.partition("\n## Comparison with other templates\n")
     others = parts[2].partition("\n## ")
     for name in re.findall(r"`((?:[\w.-]+/)*(?:test_)?[\w-]+\.(?:py|yml|jinja|txt|md))`", parts[0] + others[2]):
         rendered_or_owners = {".copier-answers.yml", "answers.yml"}
         found = any((ROOT / folder / name).exists() for folder in (".", "tests", "hooks"))
-        assert found or name in rendered_or_owners or name.startswith(".config"), name
+        assert found or name in rendered_or_owners or name.startswith(".config"), f"{name} does not exist."
 
 
 def test_pictures_are_small_and_complete() -> None:
@@ -48,7 +48,7 @@ def test_pictures_are_small_and_complete() -> None:
     assert picture.endswith(b"IEND\xaeB`\x82")
     svg = (ROOT / "docs" / "terminal.svg").read_text("utf-8")
     ET.fromstring(svg)
-    # Whoever shows it fetches nothing else for it.
+    # A browser must not load fonts or images from other servers.
     assert set(re.findall(r"(?:href|url\()[^;\s]*https?:", svg)) == set()
     assert max(len(picture), len(svg)) < LARGEST_PICTURE
     passed = re.search(r"(\d+)&#160;passed", svg)

@@ -1,4 +1,4 @@
-"""What is rendered is clean, whatever was answered."""
+"""Check the rendered files of every combination of answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRACES = {
     "gitlab": re.compile(r"github(?!\.com)", re.IGNORECASE),
     "none": re.compile(r"gitlab|github(?!\.com)", re.IGNORECASE),
 }
-"""What must not be found where an option was taken that excludes it."""
+"""Patterns that must not occur in a render with this option."""
 
 JINJA = re.compile(r"\{\{|\{%|\{#")
 PYTHON_FENCE = re.compile(r"^```python\n.*?^```\n\n?", re.MULTILINE | re.DOTALL)
@@ -45,27 +45,27 @@ def files(project: Path) -> Iterator[Path]:
 
 
 def check(project: Path, options: list[str]) -> list[str]:
-    """Everything that is wrong with a render."""
+    """Return a message for each error in a render."""
     wrong = []
     for path in files(project):
         name = str(path.relative_to(project))
         text = path.read_text("utf-8")
         if JINJA.search(name) or name.endswith(".jinja") or JINJA.search(JINJA_LOOKALIKES.sub("", text)):
-            wrong.append(f"{name}: Jinja left over")
+            wrong.append(f"{name}: has Jinja code")
         if text and (not text.endswith("\n") or text.endswith("\n\n") or text.startswith("\n")):
-            wrong.append(f"{name}: begins or ends untidily")
+            wrong.append(f"{name}: starts or ends with an empty line, or has no line feed at its end")
         if re.search(r"[ \t]+$", text, re.MULTILINE):
-            wrong.append(f"{name}: white space at the end of a line")
-        # Python that a document shows is formatted like any other.
+            wrong.append(f"{name}: has whitespace at the end of a line")
+        # Python code in a document may have two empty lines.
         prose = PYTHON_FENCE.sub("", text)
         if path.suffix not in (".py", ".mako") and "\n\n\n" in prose and path.name != "LICENSE":
-            wrong.append(f"{name}: two empty lines")
+            wrong.append(f"{name}: has two empty lines")
         if re.search(r"\n\n[ \t]", text) and path.name in ("Makefile", ".env.example"):
-            wrong.append(f"{name}: an empty line inside of a rule")
-        # These have to name what was not taken.
+            wrong.append(f"{name}: has an empty line before an indented line")
+        # These files must name options that were not chosen.
         if path.name not in (".copier-answers.yml", "LICENSE", "change-the-database.md"):
             wrong += [
-                f"{name}: {found[0]!r} with {option}"
+                f"{name}: has {found[0]!r}, which must not occur with the option {option!r}"
                 for option in options
                 if (found := TRACES[option].search(name + "\n" + text))
             ]
@@ -106,19 +106,19 @@ def test_unusual_names_render_clean_files(render: Render, name: str) -> None:
 
 
 def lint(project: Path) -> None:
-    """The rendered project's own linter finds nothing, and its formatter changes nothing."""
+    """Check that Ruff, with the settings of the project, reports and reformats nothing."""
     ruff = Path(sys.executable).with_name("ruff")
     run(ruff, "check", "--no-cache", "--quiet", cwd=project)
     run(ruff, "format", "--no-cache", "--quiet", "--diff", cwd=project)
 
 
 def test_checks_find_errors(render: Render, project: Render) -> None:
-    spoilt = project(database_backend="sqlite", include_example=False)
-    (spoilt / "README.md").write_text("{{ left }}\n\n\nitems.py on PostgreSQL \n\n")
-    assert len(check(spoilt, ["sqlite", "bare"])) == 6
-    (spoilt / "src" / "my_service" / "bad.py").write_text("import os\n")
+    broken = project(database_backend="sqlite", include_example=False)
+    (broken / "README.md").write_text("{{ left }}\n\n\nitems.py on PostgreSQL \n\n")
+    assert len(check(broken, ["sqlite", "bare"])) == 6
+    (broken / "src" / "my_service" / "bad.py").write_text("import os\n")
     with pytest.raises(AssertionError, match="F401"):
-        lint(spoilt)
+        lint(broken)
 
 
 @pytest.mark.parametrize("question", ["license", "python_version"])
@@ -137,7 +137,7 @@ def test_license_and_python_version_change_few_files(render: Render, question: s
 
 
 def test_most_python_files_are_not_jinja_templates(render: Render) -> None:
-    """Jinja is a last resort: fewer than one rendered Python file in three comes from it."""
+    """Fewer than one third of the rendered Python files come from Jinja templates."""
     project = render()
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     names = {"_copier_conf": {"answers_file": ".copier-answers.yml"}, **answers}

@@ -1,4 +1,4 @@
-"""Tests of the template's own machinery in renders, and changes of owners that keep the suite green."""
+"""Run the tests of `rendered/` in renders, and the rendered suite with changed defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS: dict[str, tuple[Answers, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_machinery_works_in_a_render(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
+def test_template_tests_pass_in_a_render(project: Render, environment: EnvironmentOf, postgres: str, name: str) -> None:
     answers, database = RUNS[name]
     service = project(**answers)
     add_rendered_tests(service, answers)
@@ -30,7 +30,7 @@ def test_machinery_works_in_a_render(project: Render, environment: EnvironmentOf
 
 
 @pytest.mark.slow
-def test_added_tests_are_clean(project: Render, environment: EnvironmentOf) -> None:
+def test_template_tests_pass_lint_and_type_check(project: Render, environment: EnvironmentOf) -> None:
     answers = {"auth": "jwt"}
     service = project(**answers)
     add_rendered_tests(service, answers)
@@ -87,6 +87,6 @@ def test_suite_passes_after_the_owner_changes_version_and_defaults(
     for name, value in DEFAULTS.items():
         default = re.compile(rf"^(    {name}: .* = )[^#\n]+?(  #.*)?$", re.MULTILINE)
         text, count = default.subn(rf"\g<1>{value}\g<2>", text)
-        assert count == 1, name
+        assert count == 1, f"config.py must have one default of {name}."
     config.write_text(text, "utf-8")
     environment(service).run(service, "pytest", "-q", TEST_DATABASE_URL=postgres)

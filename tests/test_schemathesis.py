@@ -1,4 +1,4 @@
-"""The rendered service against its own description: no 5xx, no answer that it does not describe."""
+"""Send generated requests to the service, and compare the responses with its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processes import Service, serving
 pytestmark = pytest.mark.slow
 
 CONFIGURATION = """
-# An If-Match of another version is refused, valid as it is.
+# A valid If-Match of another version gets 412.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429"]
 """
@@ -50,7 +50,7 @@ def test_server_error_is_found(project: Render, environment: EnvironmentOf, tmp_
 
 
 def sign_in(service: Service) -> str | None:
-    """An access token, where the service has users."""
+    """Return an access token, or None if the service has no users."""
     ada = {"email": "ada@example.com", "password": "correct horse battery"}
     if service.client.post("/api/v1/auth/register", json=ada).status_code == 404:
         return None
@@ -64,7 +64,7 @@ def examine(project: Path, python: Environment, database: str) -> tuple[bool, st
     with serving(project, python, database, LOGIN_ATTEMPTS_PER_MINUTE="100000") as service:
         options = ["--checks=all", "--max-examples=250", "--seed=1", "--continue-on-failure", "--no-color"]
         if token := sign_in(service):
-            # Who signs out would be refused from then on.
+            # After a logout, the token would be invalid for all other requests.
             options += ["--header", f"Authorization: Bearer {token}", "--exclude-path-regex", "/auth/logout$"]
         tool = Path(sys.executable).with_name("schemathesis")
         finished = run_unchecked(tool, "run", f"{service.url}/openapi.json", *options, cwd=project)

@@ -1,4 +1,4 @@
-"""What is rendered works: its types, its suite on each database, its migrations, its server."""
+"""Run the suite, the type check, the migrations and the server of renders."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_suite_passes_with_unusual_names(
 
 @pytest.fixture
 def database(postgres: str) -> Iterator[str]:
-    """The URL of an empty database, in the form that hosting providers use."""
+    """Return the URL of an empty database, in the form that hosting providers use."""
     with created_database(postgres.replace("+asyncpg", "").partition("?")[0]) as url:
         yield url
 
@@ -103,7 +103,6 @@ class Order(Base):
 def test_generated_migration_of_a_new_model_passes_the_suite(
     project: Render, environment: EnvironmentOf, database: str, postgres: str
 ) -> None:
-    """The first thing that an owner does."""
     service = project(**CORNERS["namespaced-bare"])
     models = service / "src" / "my_service" / "models"
     (models / "order.py").write_text(ORDER)
@@ -131,7 +130,7 @@ def test_service_serves_requests(
     url = database if answers["database_backend"] == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
     with serving(service, python, url) as running:
         migrated = running.get("/health/ready")
-        # A service without a migration is ready at once.
+        # Without migrations, the service is ready at once.
         assert migrated.status_code == (503 if answers["include_example"] or answers["auth"] == "jwt" else 200)
         assert running.get("/health/db").status_code == 200
         python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)

@@ -1,4 +1,4 @@
-"""The commands of the package `standfast`, in projects of every released version and of the working tree."""
+"""Run the commands of `standfast` in projects of every release and of the working tree."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def rendered(template: Path, environment: EnvironmentOf, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Returns a render of a version, with an environment as `make test` creates it; not to be changed."""
+    """Return a function that renders a version and adds a `.venv`. Tests share the directory: do not change it."""
     cache: dict[str, Path] = {}
 
     def make(version: str, **answers: Any) -> Path:
@@ -66,7 +66,7 @@ def rendered(template: Path, environment: EnvironmentOf, tmp_path_factory: pytes
 
 @pytest.fixture
 def made(rendered: Make, tmp_path: Path) -> Make:
-    """Returns a project of a version, committed, that the test may change."""
+    """Return a function that creates a committed project of a version. The test may change it."""
 
     def make(version: str, name: str = "project", **answers: Any) -> Path:
         directory = tmp_path / name
@@ -78,7 +78,7 @@ def made(rendered: Make, tmp_path: Path) -> Make:
 
 
 def assert_refused(finished: Finished, message: str, status: int = 1) -> None:
-    """The command failed and says why in one line."""
+    """Check the exit status, and that the command printed one line with the message."""
     assert finished.returncode == status, finished.stdout + finished.stderr
     lines = finished.stderr.splitlines()
     assert len(lines) == 1, finished.stderr
@@ -86,19 +86,19 @@ def assert_refused(finished: Finished, message: str, status: int = 1) -> None:
     assert message in lines[0]
 
 
-# ---------------------------------------------------------------------------------------- the package
+# -------------------------------------------------------------------------------------- the package
 
 
 @pytest.mark.slow
 def test_message_after_update_names_commands_that_run(made: Make, tmp_path: Path) -> None:
-    """The package is built and installed from the address in the project's answers, as uvx does it."""
+    """`uv tool run` installs the package from the template address in the answers, as uvx does."""
     project = made(WORKING_TREE)
     update = ("copier", "update", "--defaults", "--vcs-ref", ":current:", "--data", "ci_provider=gitlab")
     message = run(Path(sys.executable).with_name(update[0]), *update[1:], cwd=project).stderr
     commands = [line.split()[1:] for line in re.findall(r"uvx --from git\+.* standfast .*", message)]
     assert [command[3] for command in commands] == ["move-schema", "copy-data"]
     for command in commands:
-        # In a cache of its own: the user's would grow by a copy of the repository with each run.
+        # A separate cache: each run would add a copy of the repository to the user's cache.
         shown = run(UV, "tool", "run", *command, cwd=project, UV_CACHE_DIR=str(tmp_path / "cache"))
         assert f"Usage: standfast {command[3]}" in shown.stdout
 
@@ -109,7 +109,7 @@ def test_version_is_read_from_the_package(standfast: Path, tmp_path: Path) -> No
     assert run(standfast, "--version", cwd=tmp_path).stdout == f"standfast, version {stated[1]}\n"
 
 
-# ------------------------------------------------------------------------------------------ the project
+# -------------------------------------------------------------------------------------- the project
 
 COMMANDS = [
     ("copy-data", "sqlite:///a.db", "sqlite:///b.db"),
@@ -120,7 +120,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_directory_without_answers_is_refused(standfast: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_directory_without_answers_is_rejected(standfast: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
     assert_refused(run_unchecked(standfast, *command, cwd=tmp_path), "is not a project of this template")
 
 
@@ -133,18 +133,18 @@ def test_directory_without_answers_is_refused(standfast: Path, tmp_path: Path, c
         ("[", "Cannot read .copier-answers.yml: while parsing"),
     ],
 )
-def test_answers_without_a_package_are_refused(standfast: Path, tmp_path: Path, answers: str, message: str) -> None:
+def test_answers_without_a_package_are_rejected(standfast: Path, tmp_path: Path, answers: str, message: str) -> None:
     (tmp_path / ".copier-answers.yml").write_text(answers)
     assert_refused(run_unchecked(standfast, *COMMANDS[0], cwd=tmp_path), message)
 
 
 @pytest.mark.parametrize("command", COMMANDS[:3], ids=" ".join)
-def test_missing_interpreter_is_refused(standfast: Path, render: Render, command: tuple[str, ...]) -> None:
+def test_missing_interpreter_is_reported(standfast: Path, render: Render, command: tuple[str, ...]) -> None:
     assert_refused(run_unchecked(standfast, *command, cwd=render()), "Run `make test` in the project")
 
 
 @pytest.mark.parametrize("command", COMMANDS[:3], ids=" ".join)
-def test_interpreter_without_the_packages_is_refused(standfast: Path, render: Render, command: tuple[str, ...]) -> None:
+def test_interpreter_without_the_packages_is_rejected(standfast: Path, render: Render, command: tuple[str, ...]) -> None:
     """The environment of `standfast` itself has no SQLAlchemy."""
     interpreter = standfast.with_name("python")
     refused = run_unchecked(standfast, *command, "--python", interpreter, cwd=render())
@@ -154,7 +154,7 @@ def test_interpreter_without_the_packages_is_refused(standfast: Path, render: Re
 def test_project_and_interpreter_can_be_named(
     standfast: Path, render: Render, environment: EnvironmentOf, tmp_path: Path
 ) -> None:
-    """Both by a path from the directory where the command is run."""
+    """Both paths are relative to the working directory."""
     (tmp_path / "project").symlink_to(render())
     python = environment(render()).python
     (tmp_path / "environment").symlink_to(python.parents[1])
@@ -210,7 +210,7 @@ LAYOUTS = {
         "database_url": PARSER,
     },
 }
-"""The modules that differ; what they do in a project is what the tests below are about."""
+"""Stand-ins for the modules that differ between releases. The tests below use the real modules."""
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -230,7 +230,7 @@ def test_names_of_both_layouts_are_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert (project.version_table.name, project.version_table.schema) == ("alembic_version", "orders")
 
 
-# -------------------------------------------------------------------------------------------- copy-data
+# ---------------------------------------------------------------------------------------- copy-data
 
 NODE = """
 import enum
@@ -264,7 +264,7 @@ class Counter(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(default=None)
 """
-"""What an owner adds to the models: all types, and a number that the database counts up."""
+"""A module that the owner adds: a model with all column types, and a model with an automatic number."""
 
 MIGRATE = """
 import os
@@ -300,7 +300,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 MOMENT = datetime(2026, 3, 29, 0, 30, 15, 123456, tzinfo=UTC)
 ROWS = 2500
-# More rows than a batch, each but the last referring to a later one.
+# More rows than one batch. Each row except the last refers to the next row.
 NODES = [
     {
         "id": UUID(int=number),
@@ -354,7 +354,7 @@ else:
 
 @dataclass
 class Owned:
-    """A project whose owner has added models, and migrated databases of it. No test changes them."""
+    """A project with models that the owner added, and its migrated databases. Tests do not change them."""
 
     directory: Path
     standfast: Path
@@ -400,7 +400,7 @@ def owned(
 
 @pytest.fixture
 def target(owned: Owned, postgres: str) -> Iterator[str]:
-    """The URL of a PostgreSQL database that is migrated and has no rows."""
+    """Return the URL of a PostgreSQL database that is migrated and has no rows."""
     with created_database(postgres, template=owned.empty.rpartition("/")[2]) as url:
         yield url
 
@@ -426,7 +426,7 @@ def test_copy_to_postgresql_and_back_keeps_every_type(owned: Owned, target: str,
 
 
 @pytest.mark.slow
-def test_target_with_rows_is_refused(owned: Owned, target: str) -> None:
+def test_target_with_rows_is_rejected(owned: Owned, target: str) -> None:
     query(target, "INSERT INTO my_service.counter (id) VALUES (gen_random_uuid())")
     assert_refused(owned.copy(owned.source, target), "The target must be empty, but counter has rows.")
     assert count(target) == 1
@@ -459,7 +459,7 @@ def test_rows_that_the_target_changes_are_reported(owned: Owned, target: str, bo
 
 
 @pytest.mark.slow
-def test_different_migrations_are_refused(owned: Owned, target: str, postgres: str) -> None:
+def test_different_migrations_are_rejected(owned: Owned, target: str, postgres: str) -> None:
     query(target, "UPDATE my_service.alembic_version SET version_num = 'another'")
     assert_refused(owned.copy(owned.source, target), "Source and target have different migrations")
     with created_database(postgres) as blank:
@@ -469,7 +469,7 @@ def test_different_migrations_are_refused(owned: Owned, target: str, postgres: s
 
 @contextmanager
 def no_inserts(url: str, table: str) -> Iterator[None]:
-    """Statements that write into the table wait until the end."""
+    """Lock a table: statements that write to it wait until the block ends."""
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
         runner.run(connection.execute(f"BEGIN; LOCK TABLE {table} IN SHARE MODE"))
@@ -479,7 +479,7 @@ def no_inserts(url: str, table: str) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_interrupted_copy_leaves_nothing(owned: Owned, target: str) -> None:
-    """Ctrl-C reaches the script in the project's interpreter, which rolls back."""
+    """The script that runs in the interpreter of the project gets SIGINT and rolls back."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with (
         subprocess.Popen(
@@ -510,7 +510,7 @@ def test_interrupted_copy_leaves_nothing(owned: Owned, target: str) -> None:
     ],
 )
 @pytest.mark.parametrize("version", VERSIONS)
-def test_databases_that_cannot_be_copied_are_refused(
+def test_databases_that_cannot_be_copied_are_rejected(
     rendered: Make, standfast: Path, version: str, source: str, target: str, message: str, status: int
 ) -> None:
     refused = run_unchecked(standfast, "copy-data", source, target, cwd=rendered(version))
@@ -518,7 +518,7 @@ def test_databases_that_cannot_be_copied_are_refused(
     assert "hunter2" not in refused.stderr
 
 
-# ------------------------------------------------------------------------------------------ move-schema
+# -------------------------------------------------------------------------------------- move-schema
 
 FORMER = {"renamed": ("orders", "shop"), "dropped": ("orders", ""), "added": ("", "shop")}
 MIGRATION = "alembic/versions/20260101_0000_create_item.py"
@@ -591,7 +591,7 @@ def test_tables_move_from_one_schema_to_another(
         ("postgresql://me:hunter2@127.0.0.1:1/x", "Cannot connect to postgresql"),
     ],
 )
-def test_database_without_schemas_is_refused(rendered: Make, standfast: Path, url: str, message: str) -> None:
+def test_database_without_schemas_is_rejected(rendered: Make, standfast: Path, url: str, message: str) -> None:
     project = rendered(WORKING_TREE)
     refused = run_unchecked(standfast, "move-schema", "database", "orders", cwd=project, DATABASE_URL=url)
     assert_refused(refused, message)
@@ -604,7 +604,7 @@ def test_tables_are_not_moved_through_pgbouncer(rendered: Make, standfast: Path)
     assert_refused(refused, "DATABASE_MIGRATION_URL")
 
 
-# --------------------------------------------------------------------------------------- rename-package
+# ----------------------------------------------------------------------------------- rename-package
 
 
 @pytest.mark.slow
@@ -612,7 +612,7 @@ def test_tables_are_not_moved_through_pgbouncer(rendered: Make, standfast: Path)
 def test_renamed_package_equals_a_render_with_the_new_name(
     rendered: Make, made: Make, standfast: Path, version: str
 ) -> None:
-    """`test_package_can_be_renamed` has the owner's edits and the next update."""
+    """`test_package_can_be_renamed` tests this with changes of the owner and a later update."""
     project = made(version)
     same = run_unchecked(standfast, "rename-package", "my_service", cwd=project)
     assert_refused(same, "The package is already called my_service.")

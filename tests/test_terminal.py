@@ -1,4 +1,4 @@
-"""What is read at a terminal: the lists of commands, what comes next, and the remedy where something is missing."""
+"""Check terminal output: lists of commands, next steps, and errors about missing programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_make_lists_each_command_on_one_line(render: Render, name: str) -> None:
     assert [line.split()[0] for line in lines] == re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE)
     assert {line.split()[0] for line in lines} == set(phony[1].split())
     columns = {len(line) - len(re.sub(r"^  \S+ +", "", line)) for line in lines}
-    assert len(columns) == 1, "the descriptions do not line up"
+    assert len(columns) == 1, "The descriptions do not start in the same column."
     assert max(map(len, lines)) <= 120
 
 
@@ -51,7 +51,7 @@ def test_make_new_prints_two_commands_that_start_the_service(tmp_path: Path, too
 
 
 def install(directory: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What every other command does first, where nothing is installed yet."""
+    """Run the make target that installs the project. Other targets depend on it."""
     make = shutil.which("make")
     assert make
     return run_unchecked(make, ".venv/.installed", *variables, cwd=directory, **environment)
@@ -59,7 +59,7 @@ def install(directory: Path, *variables: str, **environment: str) -> subprocess.
 
 @pytest.fixture(params=["template", "pip-tools"])
 def fresh(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Path:
-    """What the rule needs of a directory that nothing was installed in."""
+    """Return a directory with only the files that this make target needs."""
     source = directory_of(render, request.param)
     for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
         if (source / name).exists():
@@ -67,7 +67,7 @@ def fresh(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Pat
     return tmp_path
 
 
-def test_too_old_a_python_is_told_of(fresh: Path) -> None:
+def test_old_python_is_rejected(fresh: Path) -> None:
     python = next(filter(None, map(find_python, ("3.10", "3.9", "3.8"))), None)
     if not python:
         skip_outside_ci("no Python before 3.11: install Python 3.10, on the path or with pyenv")

@@ -1,4 +1,4 @@
-"""The rendered scripts/update_requirements.py with the real pip-compile, on an index of tiny packages."""
+"""Run the rendered scripts/update_requirements.py with the real pip-compile and an index of tiny packages."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ import os, sys, time
 if "--output-file=requirements.txt" in sys.orig_argv:
     {statement}
 """
-"""A sitecustomize.py, which Python runs at the start of the compile that writes requirements.txt."""
+"""Code for sitecustomize.py, which Python runs at its start: a statement for the compile of requirements.txt."""
 
 
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package index in which gamma 2 cannot be built."""
+    """Return a package index with PACKAGES, and with gamma 2, which cannot be built."""
     directory = tmp_path_factory.mktemp("index")
     for name, version, requires in PACKAGES:
         (directory / name).mkdir(exist_ok=True)
@@ -99,19 +99,19 @@ class Project:
         )
 
     def update_on_a_terminal(self, *options: str, **variables: str) -> tuple[int, str]:
-        """The exit status and what the terminal shows."""
+        """Run the script on a pseudo-terminal. Return its exit status and output."""
         ours, theirs = pty.openpty()
         process = self.start(theirs, *options, **variables)
         os.close(theirs)
         output = b""
-        with contextlib.suppress(OSError):  # Linux's end of a terminal
+        with contextlib.suppress(OSError):  # Linux raises OSError at the end of the output.
             while chunk := os.read(ours, 4096):
                 output += chunk
         os.close(ours)
         return process.wait(), output.decode()
 
     def state(self) -> dict[str, tuple[bytes, int]]:
-        """The contents and times of the files. make compares the times."""
+        """Return the contents and modification times of the files. make compares the times."""
         files = (path for path in self.directory.iterdir() if path.is_file())
         return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
@@ -122,7 +122,7 @@ class Project:
 
 @pytest.fixture
 def tiny(render: Render, environment: EnvironmentOf, index: Path, tmp_path: Path) -> Project:
-    """A project with two dependencies, pinned to their older releases."""
+    """Return a project with two dependencies, pinned to their older releases."""
     directory = tmp_path / "tiny"
     (directory / "scripts").mkdir(parents=True)
     script = Path("scripts", "update_requirements.py")
@@ -212,7 +212,7 @@ def test_dry_run_lists_changes_and_changes_nothing(tiny: Project) -> None:
 
 
 def test_order_is_reversed_if_development_first_fails(tiny: Project) -> None:
-    """gamma 2 cannot be built. requirements.txt needs gamma<2, which pip-compile learns too late for the other file."""
+    """Only requirements.txt needs gamma<2. requirements-dev.txt alone would get gamma 2, which cannot be built."""
     tiny.needs(["zeta"], ["gamma"])
     updated = tiny.update()
     assert updated.returncode == 0, updated.stderr
@@ -239,7 +239,7 @@ def test_conflict_shows_the_error_of_pip_compile_and_changes_nothing(tiny: Proje
     assert tiny.state() == before
 
 
-def test_unreachable_index_is_named_and_changes_nothing(tiny: Project) -> None:
+def test_unreachable_index_is_reported_and_changes_nothing(tiny: Project) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         index = f"http://127.0.0.1:{unused.getsockname()[1]}/simple"
@@ -253,7 +253,7 @@ def test_unreachable_index_is_named_and_changes_nothing(tiny: Project) -> None:
 
 
 def test_failure_of_the_second_compile_restores_both_files(tiny: Project) -> None:
-    """The customization reaches pip-compile only because the script passes the environment on."""
+    """sitecustomize.py runs in pip-compile only because the script passes PYTHONPATH on."""
     (tiny.directory / FILES[0]).unlink()
     (tiny.directory / "sitecustomize.py").write_text(IN_PRODUCTION_COMPILE.format(statement="os._exit(3)"))
     before = tiny.state()

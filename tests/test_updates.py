@@ -1,4 +1,4 @@
-"""Projects of every released version, as they were made and as their owners changed them, brought to the present."""
+"""Update projects of every release to the working tree, with and without changes of the owner."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ from conftest import (
 from imports import Imports, absolute, from_imports, module_of, package_of
 
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
-"""The owner's once they are there."""
+"""Lockfiles belong to the owner. Updates do not change them."""
 
 MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
-"""Not rendered but made by using the project."""
+"""Directories that are not rendered. Git, make and other tools create them."""
 
 COVERING = covering()
 
-MARKERS = re.compile(r"^<<<<<<< before updating$.*?^>>>>>>> after updating$", re.MULTILINE | re.DOTALL)
-
+MARKERS = re.compile(r"^
 
 @pytest.fixture
 def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A project as a released version made it."""
+    """Return a function that creates a committed project of a release."""
 
     def make(version: str, name: str = "project", **answers: Any) -> Path:
         directory = tmp_path / name
@@ -60,7 +59,7 @@ def update(project: Path, *, trust: bool = False, **changes: Any) -> dict[str, s
     """Commit, update to the newest version, and return the conflicts by file.
 
     Args:
-        trust: the update crosses a version with a migration of files, which Copier runs only with `--trust`.
+        trust: the same as `--trust`. Copier needs it for an update that moves files.
     """
     commit_all(project, "Changes", "--allow-empty")
     with warnings.catch_warnings():
@@ -73,7 +72,7 @@ def update(project: Path, *, trust: bool = False, **changes: Any) -> dict[str, s
 
 
 def contents(project: Path) -> dict[str, str]:
-    """What the template decides about, by file."""
+    """Return the rendered files, without lockfiles, databases and `_commit`."""
     paths = (path for path in project.rglob("*") if path.is_file() and not MADE & set(path.parts))
     found = {str(path.relative_to(project)): path.read_text("utf-8") for path in paths if ".db" not in path.name}
     found[".copier-answers.yml"] = re.sub(r"^_commit: .*\n", "", found[".copier-answers.yml"], flags=re.MULTILINE)
@@ -81,13 +80,13 @@ def contents(project: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
-    """Adds a cell to the table at the end of the run."""
+def add_row(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
+    """Return a function that adds a row to the table at the end of the run."""
 
-    def tell(version: str, answers: str, outcome: str) -> None:
+    def add(version: str, answers: str, outcome: str) -> None:
         record_property("update", f"{version}|{answers}|{outcome}")
 
-    return tell
+    return add
 
 
 @pytest.mark.parametrize(
@@ -95,20 +94,20 @@ def told(record_property: Callable[[str, object], None]) -> Callable[[str, str, 
 )
 @pytest.mark.parametrize("version", releases())
 def test_updated_project_equals_a_new_render(
-    old: Callable[..., Path], render: Render, told: Callable[..., None], version: str, name: str
+    old: Callable[..., Path], render: Render, add_row: Callable[..., None], version: str, name: str
 ) -> None:
     project = old(version, **COVERING[name])
     locks = {name: (project / name).read_bytes() for name in LOCKS if (project / name).exists()}
     assert update(project, trust=True) == {}
-    # What the old version did not ask has its default.
+    # New questions have their default.
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     fresh = render(**{key: value for key, value in answers.items() if not key.startswith("_")})
     assert contents(project) == contents(fresh)
     assert locks == {name: (project / name).read_bytes() for name in locks}
-    told(version, name, "converges")
+    add_row(version, name, "equals a new render")
 
 
-# ------------------------------------------------------------------------------- what owners change
+# ----------------------------------------------------------------------------- changes of the owner
 
 Edit = Callable[[Path], None]
 
@@ -116,7 +115,7 @@ Edit = Callable[[Path], None]
 def replace(project: Path, name: str, old: str, new: str) -> None:
     path = project / name
     text = path.read_text("utf-8")
-    assert old in text, f"{name} has no {old!r}"
+    assert old in text, f"{name} does not contain {old!r}."
     path.write_text(text.replace(old, new, 1), "utf-8")
 
 
@@ -221,7 +220,7 @@ def change_what_surrounds_the_code(project: Path) -> None:
 
 
 def refresh_locks(project: Path, python: Environment) -> None:
-    """As the message after an update says."""
+    """Run the command that the message after an update names."""
     python.script(project, "scripts/update_requirements.py", "--no-upgrade")
 
 
@@ -318,7 +317,7 @@ def dialect(settings: Settings) -> str:
 """,
     ),
 }
-"""What an owner adds before a line, by file: most of them moved, or what they import did, after 0.2.0."""
+"""Code that the owner adds before a line, by file. Most of these files or their imports moved after 0.2.0."""
 
 TABLES = [
     yaml.safe_load(path.read_text("utf-8").replace("PACKAGE", "my_service"))
@@ -327,7 +326,7 @@ TABLES = [
 RENAMED = {
     former.rpartition(".")[2]: name.rpartition(".")[2] for table in TABLES for former, name in table["names"].items()
 }
-"""Names that the owner's lines use, before and after."""
+"""Former and new names in the code of the owner."""
 
 
 OWN_TEST = '''"""Names of items."""
@@ -347,7 +346,7 @@ async def test_names_are_sorted(client: AsyncClient, dialect: str) -> None:
 def change_what_moved(project: Path) -> None:
     (project / "tests/test_names.py").write_text(OWN_TEST)
     for name, (line, text) in INSERTED.items():
-        if (project / name).exists():  # some are for PostgreSQL
+        if (project / name).exists():  # Some files exist only with PostgreSQL.
             replace(project, name, line, text + line)
     replace(
         project, "src/my_service/api/problems.py", "PreconditionFailedError, ", "PreconditionFailedError, QuotaError, "
@@ -360,7 +359,7 @@ def change_what_moved(project: Path) -> None:
 def test_update_keeps_the_changes_of_the_owner(
     old: Callable[..., Path],
     environment: EnvironmentOf,
-    told: Callable[..., None],
+    add_row: Callable[..., None],
     version: str,
     name: str,
 ) -> None:
@@ -387,17 +386,17 @@ def test_update_keeps_the_changes_of_the_owner(
     python = environment(project)
     for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
         python.run(project, *check.split())
-    told(version, name, "edits survive, suite green")
+    add_row(version, name, "changes kept, suite passes")
 
 
 def rename_methods(project: Path) -> None:
-    """By hand, as the changelog says."""
+    """Rename a method in the code of the owner, as the changelog instructs."""
     path = project / "tests/unit/test_cache.py"
     path.write_text(path.read_text("utf-8").replace(".forget(", ".invalidate("))
 
 
 def follow(line: str) -> str:
-    """Return an owner's line as it has to be after the update. Imports only have to work."""
+    """Return the expected line after the update. Import lines are not compared, because the suite runs them."""
     if re.match(r"\s*from \S+ import ", line):
         return ""
     return re.sub(rf"\b({'|'.join(RENAMED)})\b", lambda found: RENAMED[found[0]], line)
@@ -406,28 +405,28 @@ def follow(line: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("version", releases())
 def test_update_does_not_restore_a_deleted_example(
-    old: Callable[..., Path], environment: EnvironmentOf, told: Callable[..., None], version: str
+    old: Callable[..., Path], environment: EnvironmentOf, add_row: Callable[..., None], version: str
 ) -> None:
     project = old(version)
     run_update(project, data={"include_example": False}, vcs_ref=VcsRef.CURRENT, defaults=True, overwrite=True)
-    next(project.glob("alembic/versions/*create_item.py")).unlink()  # No database has its table yet.
+    next(project.glob("alembic/versions/*create_item.py")).unlink()  # No database has the table of the example yet.
     (project / "alembic/versions/.gitkeep").touch()
     assert update(project, trust=True) == {}
     python = environment(project)
     refresh_locks(project, python)
     assert not list(project.glob("**/item*.py"))
     environment(project).run(project, "pytest", "-q", "-p", "no:cacheprovider")
-    told(version, "example deleted", "edits survive, suite green")
+    add_row(version, "example deleted", "changes kept, suite passes")
 
 
 def test_released_migrations_never_change(template: Path, render: Render, old: Callable[..., Path]) -> None:
-    """A database that has them would not get the change."""
+    """Databases that have a migration would not get a later change of it."""
     for version in releases():
         for path in old(version, name=version).glob("alembic/versions/*.py"):
             assert path.read_text("utf-8") == (render() / path.relative_to(path.parents[2])).read_text("utf-8")
 
 
-# ------------------------------------------------------------------------ what the next release changes
+# -------------------------------------------------------------- moves and changes of a next release
 
 MIGRATION = """_migrations:
   - version: v1000.0.0
@@ -453,7 +452,7 @@ names:
 
 @pytest.fixture
 def next_release(template: Path, tmp_path: Path) -> Path:
-    """A clone of the template, of which what is changed in it becomes v1000.0.0 by `release`."""
+    """Return a clone of the template. A test changes it, and `release` tags it as v1000.0.0."""
     clone = tmp_path / "next"
     run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
     return clone
@@ -471,7 +470,7 @@ def copy_of(clone: Path, directory: Path, **answers: Any) -> Path:
 
 
 def move_modules(clone: Path) -> None:
-    """Make the moves of MOVES in the template."""
+    """Move the modules of MOVES in the template."""
     package = clone / "template/src/{{ package_name }}"
     for former, path in yaml.safe_load(MOVES)["files"].items():
         source, target = (package / name.removeprefix("src/PACKAGE/") for name in (former, path))
@@ -486,7 +485,7 @@ def move_modules(clone: Path) -> None:
 
 
 def test_edit_of_moved_file_is_lost_without_migration(next_release: Path, tmp_path: Path) -> None:
-    """This makes the migration necessary."""
+    """Copier deletes the file at its former path. The migration in copier.yml prevents this."""
     move_modules(next_release)
     run("git", "add", "--all", cwd=next_release)
     release(next_release)
@@ -520,18 +519,18 @@ def test_changes_of_the_owner_survive_moves_with_migration(next_release: Path, t
     commit_all(project, "Ours")
     copier = (Path(sys.executable).with_name("copier"), "update", "--defaults")
     assert "--trust" in run_unchecked(*copier, cwd=project).stderr
-    told = run(*copier, "--trust", cwd=project).stderr
+    messages = run(*copier, "--trust", cwd=project).stderr
 
-    # Untouched files are as the template has them.
+    # Files without changes of the owner equal those of a new render.
     fresh = tmp_path / "fresh"
     run_copy(str(next_release), fresh, vcs_ref="v1000.0.0", defaults=True, quiet=True)
     for name in ("failures.py", "api/dependencies.py", "main.py"):
         assert (package / name).read_bytes() == (fresh / "src/my_service" / name).read_bytes()
-    # Edits follow the file, under the new names.
+    # Changes of the owner move with the file and use the new names.
     edited = (package / "caching.py").read_text("utf-8")
     expected = (fresh / "src/my_service/caching.py").read_text("utf-8").replace('"""', '"""Ours: ', 1)
     assert edited == f"{expected}\n\nOURS = ExpiringCache\n"
-    # A conflict is where both changed the same line, and git shows it.
+    # There is a conflict where both sides changed the same line. `git diff --check` reports it.
     conflict = MARKERS.search((package / "log_setup.py").read_text("utf-8"))
     assert conflict
     assert [line for line in conflict[0].splitlines() if "REDACTED" in line] == [
@@ -539,20 +538,21 @@ def test_changes_of_the_owner_survive_moves_with_migration(next_release: Path, t
         'REDACTED = "[removed]"',
     ]
     assert "log_setup.py" in run_unchecked("git", "diff", "--check", cwd=project).stdout
-    # What the owner deleted stays deleted, and a file of the owner's at the new path stays.
+    # A file that the owner deleted is not restored. A file of the owner at the new path is not changed.
     assert not (package / "schemas/problem_document.py").exists()
     assert "OURS = True" in (package / "schemas/probe.py").read_text("utf-8")
-    assert "git show HEAD:./src/my_service/schemas/health.py" in told
-    # A file that the template no longer has stays if the owner changed it.
+    assert "git show HEAD:./src/my_service/schemas/health.py" in messages
+    # A file that was removed from the template stays if the owner changed it.
     assert (project / ".editorconfig").read_text("utf-8").endswith("# ours\n")
-    assert ".editorconfig is no longer in the template" in told
-    # No former path is left.
+    assert ".editorconfig is no longer in the template" in messages
+    # The former paths do not exist.
     assert not any(
         (project / path.replace("PACKAGE", "my_service")).exists() for path in yaml.safe_load(MOVES)["files"]
     )
-    # The owner's modules import from the new paths. Other mentions are reported.
+    # Modules of the owner import from the new paths. The update reports other uses of a former path.
     ours = "from ..caching import ExpiringCache\n\nCACHE = ExpiringCache(ttl=1)\n"
     assert (package / "api/ours.py").read_text("utf-8") == ours
+<<<<<<< HEAD
     assert 'tests/test_ours.py:1:PATCHED = "my_service.utils.cache.TTLCache"' in told
     assert "Cannot parse tests/broken.py" in told
 
@@ -613,7 +613,7 @@ def test_update_conflicts_only_where_both_sides_changed_a_line(next_release: Pat
     assert "0.0.0.0:${PORT:-8000}:" in (project / "docker-compose.yml").read_text("utf-8")
 
 
-# ------------------------------------------------------------------------------------ changed answers
+# ---------------------------------------------------------------------------------- changed answers
 
 MIGRATIONS = (
     "alembic/versions/20260101_0000_create_item.py",
@@ -632,14 +632,14 @@ CHANGES: dict[str, tuple[Answers, Answers]] = {
     "no users": ({"auth": "jwt"}, {"auth": "none"}),
     "PostgreSQL": ({"database_backend": "sqlite"}, {"database_backend": "postgresql"}),
     "SQLite": ({}, {"database_backend": "sqlite"}),
-    "another Python and licence": ({}, {"python_version": "3.14", "license": "MIT"}),
+    "another Python and license": ({}, {"python_version": "3.14", "license": "MIT"}),
     "another name": ({}, {"project_name": "Orders", "description": "Keeps them"}),
 }
 
 
 @pytest.mark.parametrize("change", in_fast_part(CHANGES, "no example", "users", "PostgreSQL"))
 def test_project_with_a_changed_answer_equals_a_new_render(
-    render: Render, project: Render, told: Callable[..., None], change: str
+    render: Render, project: Render, add_row: Callable[..., None], change: str
 ) -> None:
     before, after = CHANGES[change]
     directory = project(**before)
@@ -649,14 +649,14 @@ def test_project_with_a_changed_answer_equals_a_new_render(
     fresh = contents(render(**{key: value for key, value in answers.items() if not key.startswith("_")}))
     fresh["README.md"] += "\n## On call\n\nSee the wiki.\n"
     found = contents(directory)
-    # Databases have them, the owner's build on them: they come with a new project alone.
+    # Migrations are rendered only into a new project: databases and later migrations depend on them.
     for migration in MIGRATIONS:
         assert found.pop(migration, None) == contents(render(**before)).get(migration)
         fresh.pop(migration, None)
     assert found == fresh
     if answers["dependency_tool"] == "pip-tools":
         assert {path.name for path in directory.iterdir()} >= LOCKS
-    told("present", change, "converges")
+    add_row("present", change, "equals a new render")
 
 
 OURS = """# import my_service
@@ -670,7 +670,7 @@ NAMES = ["my_service.health", "my_service.id", "my_service"]
 RELATIVE = "from . import my_service\n"
 
 
-def test_package_can_be_renamed(project: Render, render: Render, standfast: Path, told: Callable[..., None]) -> None:
+def test_package_can_be_renamed(project: Render, render: Render, standfast: Path, add_row: Callable[..., None]) -> None:
     directory = project()
     append(directory, "src/my_service/health.py", "\nEDITED = True\n")
     (directory / "tests/test_ours.py").write_text(OURS)
@@ -699,7 +699,7 @@ def test_package_can_be_renamed(project: Render, render: Render, standfast: Path
     assert found == expected
     assert update(directory) == {}
     assert contents(directory).keys() == expected.keys()
-    told("present", "another package name", "converges, edits survive")
+    add_row("present", "another package name", "equals a new render, changes kept")
 
 
 SCHEMAS = {"renamed": ("orders", "shop"), "dropped": ("orders", ""), "added": ("", "shop")}
@@ -719,7 +719,7 @@ class Line(Base):
     amount: Mapped[int]
 '''
 PARENT = "    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey(Order.id))\n"
-"""Which later migrations add in a batch."""
+"""A column that a later migration adds with batch_alter_table."""
 
 
 @pytest.mark.slow
@@ -729,7 +729,7 @@ def test_tables_can_move_to_another_schema(
     environment: EnvironmentOf,
     standfast: Path,
     postgres: str,
-    told: Callable[..., None],
+    add_row: Callable[..., None],
     change: str,
 ) -> None:
     former, schema = SCHEMAS[change]
@@ -766,7 +766,7 @@ def test_tables_can_move_to_another_schema(
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
     python.run(directory, "ruff", "check")
     python.run(directory, "ruff", "format", "--check")
-    told("present", f"schema {change}", "data kept, suite green")
+    add_row("present", f"schema {change}", "data kept, suite passes")
 
 
 @pytest.mark.slow
@@ -776,30 +776,30 @@ def test_database_can_be_migrated_after_template_tables_change(
     render: Render,
     environment: EnvironmentOf,
     postgres: str,
-    told: Callable[..., None],
+    add_row: Callable[..., None],
     change: str,
 ) -> None:
-    """That are taken away, or added, where the owner has migrations already."""
+    """The owner already has a migration of another table."""
     before, after = CHANGES[change]
     directory = project(**before)
-    # The locks are the owner's to make anew: this environment is one of both.
+    # This environment has the packages of both answers, because the update does not change lockfiles.
     python = environment(render(auth="jwt"))
     with created_database(postgres) as url:
         add_a_model_and_its_migration(directory, python)
         python.run(directory, "alembic", "upgrade", "head", DATABASE_URL=url)
         conflicts = update(directory, **after)
-        assert conflicts.keys() <= {"src/my_service/models/__init__.py"}  # where the model was added
+        assert conflicts.keys() <= {"src/my_service/models/__init__.py"}  # The owner added a model to this file.
         for name in conflicts:
             resolve(directory / name)
         python.run(directory, "alembic", "revision", "--autogenerate", "-m", change, DATABASE_URL=url)
         for arguments in (["upgrade", "head"], ["check"]):
             python.run(directory, "alembic", *arguments, DATABASE_URL=url)
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
-    told("present", change, "data kept, suite green")
+    add_row("present", change, "data kept, suite passes")
 
 
 def resolve(path: Path) -> None:
-    """Take what the template has now, and the owner's model."""
+    """Resolve the conflict: take the lines of the template, and add the model of the owner."""
     text = MARKERS.sub(lambda found: found[0].split("=======\n")[1].rsplit("\n", 1)[0], path.read_text("utf-8"))
     if "from .order" not in text:
         text = text.replace("from .base import Base\n", "from .base import Base\nfrom .order import Order\n")
@@ -814,7 +814,7 @@ def resolve(path: Path) -> None:
 
 @pytest.mark.slow
 def test_sqlite_project_can_move_to_postgresql_with_its_data(
-    project: Render, environment: EnvironmentOf, standfast: Path, postgres: str, told: Callable[..., None]
+    project: Render, environment: EnvironmentOf, standfast: Path, postgres: str, add_row: Callable[..., None]
 ) -> None:
     directory = project(database_backend="sqlite")
     python = environment(directory)
@@ -832,10 +832,10 @@ def test_sqlite_project_can_move_to_postgresql_with_its_data(
         run(standfast, "copy-data", sqlite, url, *with_python, cwd=directory)
         assert query(url, "SELECT count(*) FROM orders.item") == [(2,)]
     python.run(directory, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=postgres)
-    told("present", "SQLite to PostgreSQL", "data kept, suite green")
+    add_row("present", "SQLite to PostgreSQL", "data kept, suite passes")
 
 
-# ------------------------------------------------------------------------------- before one updates
+# ------------------------------------------------------------------------------ checks and releases
 
 
 @pytest.mark.slow
@@ -850,7 +850,7 @@ def test_update_check_shows_the_changes(next_release: Path, tmp_path: Path, tool
     assert "1000.0.0" in shown
     assert "+# Newer." in shown
     assert contents(project) == before
-    # An update that runs a migration of files has to be trusted first.
+    # An update that moves files needs `--trust`.
     answers = (project / ".copier-answers.yml").read_text("utf-8")
     older = re.sub(r"_commit: .*", f"_commit: v{next(iter(releases()))}", answers)
     (project / ".copier-answers.yml").write_text(older)

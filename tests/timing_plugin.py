@@ -1,4 +1,4 @@
-"""Plugin of pytest that records the time of each test file and of each slow fixture.
+"""Pytest plugin that records the time of each test file and of each slow fixture.
 
 A run with `TIMINGS=<part>` in the environment writes `.timings/<part>.json`, which `make timings` prints.
 """
@@ -17,19 +17,19 @@ import pytest
 
 DIRECTORY = Path(__file__).resolve().parents[1] / ".timings"
 SLOW_FIXTURE = 1.0
-"""Seconds. Fixtures that are set up faster are not recorded."""
+"""Seconds. Fixtures with a faster setup are not recorded."""
 
 STARTED = pytest.StashKey[tuple[float, float]]()
 
 
 def used() -> tuple[float, float]:
-    """Return the processor seconds of this process and its ended children, and the wall clock."""
+    """Return the processor seconds of this process and its ended children, and the clock time in seconds."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages), time.monotonic()
 
 
 class Timings:
-    """Runs in every process of pytest-xdist; reports carry the figures to the one that writes the file."""
+    """Plugin object in every pytest-xdist process. Test reports carry the times to the main process."""
 
     def __init__(self, part: str) -> None:
         self._part = part
@@ -77,7 +77,7 @@ class Timings:
 
 
 def add(figures: dict[str, list[float]], name: str, spent: Any) -> None:
-    """Count one more, and add its processor seconds and wall seconds."""
+    """Add 1 to the count of a name, and add its processor and elapsed seconds."""
     figures[name] = [a + b for a, b in zip(figures.get(name, [0, 0, 0]), [1, *spent], strict=True)]
 
 

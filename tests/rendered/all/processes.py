@@ -1,4 +1,4 @@
-"""Commands of a render, as processes."""
+"""Helpers that run the commands of the project as processes."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 def run_python(*arguments: str, answer: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the project. The environment has the database of the `empty_database` fixture, if it is used."""
+    """Run Python in the project. The `empty_database` fixture sets DATABASE_URL in its environment."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -41,7 +41,7 @@ def run_alembic(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def serving(*command: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a command that serves, and yield its process and URL after its first answer."""
+    """Start a server. Yield its process and URL after its first response, and kill it at the end."""
     port = free_port()
     environment = {**os.environ, "PORT": str(port), **variables}
     process = subprocess.Popen(
@@ -63,7 +63,7 @@ def serving(*command: str, **variables: str) -> Iterator[tuple[subprocess.Popen[
         return True
 
     try:
-        wait_for(answers, f"{url} does not answer", seconds=60)
+        wait_for(answers, f"{url} does not respond.", seconds=60)
         yield process, url
     finally:
         process.kill()
@@ -71,8 +71,8 @@ def serving(*command: str, **variables: str) -> Iterator[tuple[subprocess.Popen[
 
 
 def wait_until_healthy(url: str) -> None:
-    """Poll a health endpoint: on a busy machine, the database may take longer than a health check waits."""
-    wait_for(lambda: httpx2.get(url).status_code == 200, f"{url} is not healthy")
+    """Poll a health endpoint until it returns 200. On a busy machine, a health check may time out."""
+    wait_for(lambda: httpx2.get(url).status_code == 200, f"{url} is not healthy.")
 
 
 def wait_for(condition: Callable[[], bool], message: str, seconds: float = 30) -> None:

@@ -1,4 +1,4 @@
-"""Alembic as a process, and the tables that it creates."""
+"""Run Alembic commands as processes, and check the tables that they create."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_upgraded_database_has_no_drift() -> None:
 
 async def test_downgrade_to_base_leaves_nothing(engine: AsyncEngine) -> None:
     if not ScriptDirectory.from_config(alembic_config()).get_heads():
-        pytest.skip("the render has no migration")
+        pytest.skip("The project has no migration.")
     async with engine.connect() as connection:
         before = await connection.run_sync(schemas_and_tables)
     for arguments in (["upgrade", "head"], ["downgrade", "base"]):

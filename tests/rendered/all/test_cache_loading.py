@@ -1,4 +1,4 @@
-"""Failed loads and the size of the cache."""
+"""Tests of TTLCache: failed loads, size and invalidation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Defaults that were ordered, and sources of settings."""
+"""Tests of default settings and of the precedence of their sources."""
 
 from pathlib import Path
 from unittest.mock import Mock
@@ -32,10 +32,10 @@ def test_environment_overrides_secret_files(monkeypatch: pytest.MonkeyPatch, tmp
     assert Settings().port == 9001
 
 
-def test_unreadable_secret_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unreadable_secret_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
     (tmp_path / "secret_key").write_text("secret")
-    # Root can read every file, so permissions cannot be tested with a real one.
+    # Root can read every file, so the test cannot use real permissions.
     monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "Permission denied", "secret_key")))
     with pytest.raises(ConfigurationError, match=r"secret_key.*Permission denied"):
         get_settings()

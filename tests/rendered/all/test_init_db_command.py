@@ -1,4 +1,4 @@
-"""scripts/init_db.py as a process."""
+"""Run scripts/init_db.py as a process."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +16,7 @@ SCRIPT = "scripts/init_db.py"
 
 @pytest.fixture
 async def missing_database(empty_settings: Settings) -> AsyncIterator[str]:
-    """The URL of a database that does not exist; dropped at the end."""
+    """Yield the URL of a database that does not exist. Drop the database at the end."""
     url = empty_settings.database_url
     missing = url.set(database=f"{url.database}_missing")
     yield missing.render_as_string(hide_password=False)

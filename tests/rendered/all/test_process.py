@@ -1,4 +1,4 @@
-"""The real process, over real HTTP, and its command line."""
+"""Run the service and its commands as processes."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ def test_process_serves_until_sigterm() -> None:
     ("proxies", "client"),
     [("127.0.0.1", "192.0.2.1"), ("10.0.0.0/8,127.0.0.0/8", "192.0.2.1"), ("10.0.0.1", "127.0.0.1")],
 )
-def test_client_address_is_that_of_a_known_proxy(proxies: str, client: str) -> None:
+def test_client_address_is_taken_only_from_trusted_proxies(proxies: str, client: str) -> None:
     with serving(*SERVE, FORWARDED_ALLOW_IPS=proxies) as (process, url):
         httpx2.get(f"{url}/docs", headers={"X-Forwarded-For": "192.0.2.1"})
         process.send_signal(signal.SIGTERM)
@@ -41,7 +41,9 @@ def test_client_address_is_that_of_a_known_proxy(proxies: str, client: str) -> N
 def test_readiness_fails_before_the_process_stops_accepting() -> None:
     with serving(*SERVE, SHUTDOWN_DELAY="3") as (process, url):
         process.send_signal(signal.SIGTERM)
-        wait_for(lambda: httpx2.get(f"{url}/health/ready").status_code != 200, "still ready", seconds=3)
+        wait_for(
+            lambda: httpx2.get(f"{url}/health/ready").status_code != 200, "/health/ready does not fail.", seconds=3
+        )
         assert httpx2.get(f"{url}/health").status_code == 200
         assert process.wait(10) == 0
 
@@ -49,7 +51,10 @@ def test_readiness_fails_before_the_process_stops_accepting() -> None:
 def test_second_signal_stops_the_process_at_once() -> None:
     with serving(*SERVE, SHUTDOWN_DELAY="60") as (process, url):
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: "failing" in httpx2.get(f"{url}/health/ready").json()["checks"]["accepting"], "still ready")
+        wait_for(
+            lambda: "failing" in httpx2.get(f"{url}/health/ready").json()["checks"]["accepting"],
+            "/health/ready does not fail.",
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 
@@ -104,7 +109,7 @@ def test_routes_command_lists_the_routes() -> None:
 
 
 @pytest.mark.usefixtures("migrated_database")
-def test_health_command_asks_the_process() -> None:
+def test_health_command_checks_the_running_process() -> None:
     with serving(*SERVE) as (_, url):
         port = url.rpartition(":")[2]
         wait_until_healthy(f"{url}/health/ready")

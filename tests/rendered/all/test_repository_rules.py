@@ -1,4 +1,4 @@
-"""Rules that every repository keeps: changes, filters, order, locks."""
+"""Rules that both kinds of repository must follow: unique columns, order, filters and locks."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -18,7 +18,7 @@ async def samples(
     return SQLAlchemySamples(session)
 
 
-async def test_change_must_keep_columns_unique(samples: Repository[HTTPSample]) -> None:
+async def test_change_to_a_taken_name_raises_conflict_error(samples: Repository[HTTPSample]) -> None:
     await samples.add(HTTPSample(name="first"))
     second = await samples.add(HTTPSample(name="second"))
     assert second.updated_at.tzinfo is not None

@@ -1,4 +1,4 @@
-"""Requests: their log lines, their limits, and errors in the middle of a response."""
+"""Tests of requests: access log, timeouts, errors, documentation and health checks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -102,6 +102,6 @@ async def test_readiness_sends_one_query(app: FastAPI, client: AsyncClient) -> N
     ("applied", "compatible"), [({"second"}, True), ({"third"}, True), ({"first"}, False), (set(), False)]
 )
 def test_database_of_a_newer_release_is_compatible(app: FastAPI, applied: set[str], compatible: bool) -> None:
-    """A release with a migration migrates before it replaces the processes of the previous one."""
+    """A new release migrates the database while processes of the previous release still serve."""
     revisions = replace(app.state.health._revisions, latest=frozenset({"second"}), known=frozenset({"first", "second"}))
     assert revisions.is_compatible(frozenset(applied)) is compatible

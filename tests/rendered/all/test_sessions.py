@@ -1,4 +1,4 @@
-"""Sessions: cancellation, reading, and routes that must not write."""
+"""Tests of database sessions: cancellation, read-only sessions and HTTP methods."""
 
 import asyncio
 

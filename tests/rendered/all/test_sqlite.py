@@ -1,4 +1,4 @@
-"""The SQLite backend."""
+"""Tests of the SQLite backend."""
 
 from pathlib import Path
 

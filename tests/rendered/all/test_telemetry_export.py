@@ -1,4 +1,4 @@
-"""Telemetry that a collector receives from the real process, and its cost without a collector."""
+"""Run the service with and without an OpenTelemetry collector, and check what it exports."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ CALLER = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 
 
 class Collector(ThreadingHTTPServer):
-    """Keeps the bodies of all requests, by path."""
+    """HTTP server that keeps the bodies of all requests, by path."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receiver)
@@ -58,7 +58,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def checks(self) -> list[dict[str, int]]:
-        """The health checks of each export."""
+        """Return the health checks of each export: 1 or 0 by name."""
         exports = (metric.gauge.data_points for metric in self.metrics if metric.name == "health.check")
         return [{values(point.attributes)["check"]: point.as_int for point in export} for export in exports]
 
@@ -103,7 +103,7 @@ def migrated_database(empty_database: str) -> None:
 
 
 def stop(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """Stop the process, and return its log."""
+    """Stop the process, and return its log lines."""
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 0, output
@@ -134,8 +134,11 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
         wait_until_healthy(f"{url}/health/ready")
         assert "opentelemetry.sdk" in httpx2.get(f"{url}/traced", headers=CALLER).json()
         assert httpx2.get(f"{url}/broken").status_code == 500
-        wait_for(lambda: "http.server.request.duration" in {metric.name for metric in collector.metrics}, "no metrics")
-        # On a busy machine, the checks of some exports may fail.
+        wait_for(
+            lambda: "http.server.request.duration" in {metric.name for metric in collector.metrics},
+            "The collector gets no http.server.request.duration.",
+        )
+        # On a busy machine, the health checks of some exports may fail.
         wait_for(lambda: {"database": 1, "migrations": 1} in collector.checks, f"{collector.checks}")
         lines = stop(process)
 
@@ -165,7 +168,7 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
     assert record.severity_text == "WARN"
     (record,) = (record for record in collector.records if record.body.string_value == "unexpected_error")
     assert "Error" in values(record.attributes)["exception.type"]
-    # Lines of the exporter itself are not exported, because each export would cause the next.
+    # Log lines of the exporter are not exported: each export would cause another export.
     assert any(line["logger"].startswith("urllib3") for line in lines)
     loggers = {str(values(record.attributes).get("logger")) for record in collector.records}
     assert {logger for logger in loggers if logger.startswith(("urllib3", "opentelemetry"))} == set()
@@ -185,7 +188,7 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
     assert resource["service.version"] == "mine"
 
 
-def test_without_collector_nothing_is_imported() -> None:
+def test_opentelemetry_sdk_is_not_imported_without_collector() -> None:
     with serving(TRACED_SERVICE, LOG_FORMAT="json") as (process, url):
         assert httpx2.get(f"{url}/traced", headers=CALLER).json() == []
         assert [line for line in stop(process) if "trace_id" in line] == []
@@ -207,7 +210,7 @@ def test_prometheus_reads_requests_pool_and_health() -> None:
         assert sample in page
 
 
-def test_unreachable_collector_delays_nothing() -> None:
+def test_unreachable_collector_does_not_delay_shutdown() -> None:
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "OTEL_METRICS_EXPORTER": "none",

@@ -1,4 +1,4 @@
-"""Serves the service with routes that use the database and list the imported modules of OpenTelemetry."""
+"""Serve the application with two extra routes: one lists imported modules of OpenTelemetry, one fails."""
 
 import logging
 import sys

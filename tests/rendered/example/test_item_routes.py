@@ -1,4 +1,4 @@
-"""Routes of items: the cached count, links to pages, and times."""
+"""Tests of the item routes: cached count, times and pagination."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -18,7 +18,7 @@ async def test_times_are_in_utc(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(("sort", "names"), [("id", "badce"), ("-id", "ecdab"), ("name", "abcde"), ("-name", "edcba")])
-async def test_pages_follow_each_other(client: AsyncClient, sort: str, names: str) -> None:
+async def test_next_links_return_all_items_in_order(client: AsyncClient, sort: str, names: str) -> None:
     for name in "badce":
         assert (await client.post(ITEMS, json={"name": name})).status_code == 201
     response = await client.get(ITEMS, params={"limit": 2, "sort": sort})

@@ -1,4 +1,4 @@
-"""Time that the verification of a password takes."""
+"""Test of the time that a password check takes."""
 
 import time
 from statistics import median

@@ -1,4 +1,4 @@
-"""The command that shows the settings."""
+"""Test of the `config` command with a PostgreSQL URL."""
 
 import pytest
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: settings of the server, pings, and warnings."""
+"""Tests of PostgreSQL connections: server settings, pings, warnings, passwords and column types."""
 
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ from my_service.models.postgresql_types import JSONDocument, UUIDArray
 @pytest.fixture
 def one_connection(settings: Settings) -> Settings:
     if settings.database_url.get_backend_name() != "postgresql":
-        pytest.skip("needs PostgreSQL: unset TEST_DATABASE_URL")
+        pytest.skip("This test needs PostgreSQL. Unset TEST_DATABASE_URL.")
     return settings.model_copy(
         update={
             "database_pool_size": 1,
@@ -64,7 +64,7 @@ async def test_idle_connection_is_pinged_before_use(
     await database.dispose()
 
 
-async def test_more_planned_connections_than_the_server_allows_are_logged(one_connection: Settings) -> None:
+async def test_too_many_planned_connections_are_logged(one_connection: Settings) -> None:
     database = Database(one_connection.model_copy(update={"instances": 1000}))
     with capture_logs() as lines:
         await database.connect()
@@ -79,7 +79,7 @@ async def test_more_planned_connections_than_the_server_allows_are_logged(one_co
 
 
 @pytest.mark.parametrize("name", ["database_url", "database_migration_url"])
-def test_database_password_completes_the_url_of_migrations(name: str) -> None:
+def test_database_password_is_added_to_the_migration_url(name: str) -> None:
     url = parse_database_url("postgresql://user@host/name")
     changes = {name: url, "database_password": SecretStr("p@ss word")}
     settings = make_settings(url).model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""The advisory lock of migrations."""
+"""Test of the advisory lock of migrations."""
 
 from contextlib import ExitStack
 
@@ -14,7 +14,7 @@ async def test_migration_waits_while_another_process_migrates(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if settings.database_url.get_backend_name() != "postgresql":
-        pytest.skip("needs PostgreSQL: unset TEST_DATABASE_URL")
+        pytest.skip("This test needs PostgreSQL. Unset TEST_DATABASE_URL.")
     monkeypatch.setattr(postgresql, "ADVISORY_LOCK_TIMEOUT", 0)
     backend = backend_for(settings.database_url)
     engine = backend.create_migration_engine(settings)

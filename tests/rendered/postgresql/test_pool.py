@@ -1,4 +1,4 @@
-"""The connection pool under changing load, and the queue in front of it."""
+"""Tests of the connection pool under changing load, and of its request queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,14 +19,14 @@ from my_service.errors import DatabaseUnavailableError
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Settings with the ordered pool: 5 connections, and 10 more under load."""
+    """Return settings with the default pool: 5 connections, and an overflow of 10."""
     if settings.database_url.get_backend_name() != "postgresql":
-        pytest.skip("needs PostgreSQL: unset TEST_DATABASE_URL")
+        pytest.skip("This test needs PostgreSQL. Unset TEST_DATABASE_URL.")
     return settings
 
 
 class Clock:
-    """The time of the backend, which tests move."""
+    """Replacement for the `time` module, with a time that tests set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Load:
-    """Clients of a database, and the number of connections that they open."""
+    """Sends requests to a database, and counts its connections."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -57,7 +57,7 @@ class Load:
 
     @property
     def status(self) -> tuple[int, ...]:
-        """Connections in use, idle ones, and how many are overflow."""
+        """Numbers of connections: in use, idle and overflow."""
         return tuple(self.database.pool_status().model_dump().values())
 
     async def burst(self, clients: int) -> None:
@@ -125,7 +125,7 @@ async def test_pool_follows_minutes_of_changing_load(load: Load) -> None:
         await load.burst(40)
         assert load.status == (0, 15, 10)
         await load.pass_minute()
-        assert load.status == (0, 15, 10)  # all were needed in this minute
+        assert load.status == (0, 15, 10)  # The load used all connections in this minute.
         opened = load.opened
         for _ in range(3):
             await load.minute(clients=8)
@@ -210,7 +210,7 @@ async def test_requests_get_connections_in_order_of_arrival(one_connection: Sett
         tasks.append(asyncio.create_task(connect("late")))
 
     database = Database(one_connection)
-    # The late request arrives when the connection is free again, but others are already waiting.
+    # The late request arrives when the connection is free again, but other requests wait already.
     event.listen(database.engine.sync_engine, "checkin", arrive_late, once=True)
     served: list[str] = []
     expected = [str(number) for number in range(10)]
@@ -226,7 +226,7 @@ async def test_requests_get_connections_in_order_of_arrival(one_connection: Sett
 async def test_canceled_waiter_leaves_the_queue(one_connection: Settings, released: bool) -> None:
     async def connect() -> None:
         async with database.session():
-            pytest.fail("the waiter was canceled")
+            pytest.fail("The canceled waiter got a connection.")
 
     database = Database(one_connection)
     async with database.session():
@@ -268,7 +268,7 @@ async def test_waiter_fails_after_the_pool_timeout(one_connection: Settings) -> 
     async with database.session():
         with pytest.raises(DatabaseUnavailableError):
             async with database.session():
-                pytest.fail("there should be no free connection")
+                pytest.fail("The waiter got a connection, but none is free.")
     assert not database._queue.locked()
     await database.dispose()
 
