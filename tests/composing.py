@@ -1,4 +1,4 @@
-"""Replacement for `docker compose` in documents. Runs Docker, or the class `Compose` with Podman."""
+"""Replacement for `docker compose` in documents. It runs Docker, or the class `Compose` with Podman."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def main(*arguments: str) -> None:
     if engine.program == "docker":
         os.execvp("docker", ["docker", "compose", *arguments])
     option, file, verb, *rest = arguments
-    assert option == "-f", arguments
+    assert option == "-f", f"The first argument must be -f: {arguments}"
     compose = Compose(engine, Path.cwd(), file, os.environ["COMPOSE_PROJECT_NAME"])
     if verb == "up":
         compose.up()
     elif verb == "exec":
         without_terminal, service, *command = rest
-        assert without_terminal == "-T", arguments
+        assert without_terminal == "-T", f"The first argument of exec must be -T: {arguments}"
         os.execvp(engine.program, [engine.program, "exec", "--interactive", compose.containers(service)[0], *command])
     else:
         print(compose.run(verb, *rest))

@@ -177,7 +177,7 @@ def render(pytestconfig: pytest.Config, template: Path, shared: Path, request: p
 
 @pytest.fixture
 def project(render: Render, tmp_path: Path) -> Render:
-    """Return a function that renders the template for one test. The test may change the directory, a git repository."""
+    """Return a function that renders the template into a new git repository. The test may change it."""
 
     def copy(**answers: Any) -> Path:
         directory = tmp_path / "project"
@@ -327,7 +327,7 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def in_fast_part(names: Iterable[str], *fast: str) -> list[Any]:
-    """Return test parameters. `make test` runs only the `fast` ones; the others are marked as slow."""
+    """Return parameters for a test. All except those in `fast` are marked as slow: `make test` does not run them."""
     return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in names]
 
 
@@ -339,7 +339,12 @@ def skip_outside_ci(reason: str) -> NoReturn:
 
 
 def component(variable: str, program: str) -> str:
-    """Return the path of a program, which an environment variable can set. Without the program, skip the test."""
+    """Return the path of a program, or skip the test if it is missing.
+
+    Args:
+        variable: an environment variable that can name another path.
+        program: the name to search for.
+    """
     named = os.environ.get(variable) or (program if variable == program.upper() else None)
     found = named and shutil.which(named, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if not found:

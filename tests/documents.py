@@ -56,7 +56,7 @@ def steps(document: str) -> Iterator[Step]:
         if kind in PICTURES:
             continue
         assert kind in ("console", "text") or found, (
-            f"This fence is not a step. Write `In `path`:` before it, or make it `console` or `text`:\n{fence[0]}"
+            f"This fence needs a line 'In `path`:' before it, or the kind console or text:\n{fence[0]}"
         )
         yield Step(kind, text, found["path"] if found and kind not in ("console", "text") else "")
 
@@ -93,7 +93,7 @@ serve() {
 
 
 class NotAsWrittenError(AssertionError):
-    """A step of a document failed, or printed something else than the document says."""
+    """A step of a document failed, or did not print the text that the document shows."""
 
 
 def follow(
@@ -113,7 +113,7 @@ def follow(
         variables: environment variables of the commands.
 
     Raises:
-        NotAsWrittenError: a step failed, or printed something else than the document says.
+        NotAsWrittenError: a step failed, or did not print the text that the document shows.
     """
     outputs = project.parent / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
@@ -162,7 +162,9 @@ def edit(path: Path, change: str) -> None:
     (path,) = Path().glob(str(path))
     for hunk in re.split(r"^@@.*\n", change, flags=re.MULTILINE):
         lines = hunk.splitlines(keepends=True)
-        assert all(line[0] in " +-\n" for line in lines), hunk
+        assert all(line[0] in " +-\n" for line in lines), (
+            f"Each line of a diff fence must start with a space, + or -:\n{hunk}"
+        )
         # An empty line in the fence means an empty line of the file: editors remove the leading space.
         before, after = ("".join(line[line[0] != "\n" :] for line in lines if line[0] != sign) for sign in "+-")
         # The added line feed lets the search match whole lines, including the first line of the file.

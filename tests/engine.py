@@ -166,7 +166,7 @@ class Compose:
         for container in self.containers(service):
             if condition == "service_completed_successfully":
                 status = self.engine.run("wait", container).splitlines()[-1]
-                assert status == "0", self.logs()
+                assert status == "0", f"{container} ended with status {status}.\n{self.logs()}"
             else:
                 wait_until(partial(self.engine.is_healthy, container), 60, f"{service} is not healthy.")
 

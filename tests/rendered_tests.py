@@ -1,7 +1,7 @@
 """Add the tests of `rendered/` to a render.
 
-They test code that owners do not change: pool, telemetry, commands, limits. They import the package of a default
-render. `rendered/` has a folder for each condition.
+They test code that owners do not change: pool, telemetry, commands, limits. They import the
+package of a default render. The tests in `all` run in every render, the other folders in renders with one option.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_layers_do_not_import_forbidden_packages(render: Render, corner: str) ->
     for layer, pattern in FORBIDDEN.items():
         for path in (package / layer).rglob("*.py"):
             names = [statement.module or "" for statement in imports(ast.parse(path.read_text("utf-8")))]
-            assert not [name for name in names if re.match(pattern, name)], path
+            assert not [name for name in names if re.match(pattern, name)], f"{path} imports a forbidden module."
 
 
 def test_added_imports_are_found(project: Render) -> None:

@@ -65,8 +65,8 @@ def test_linter_error_fails_the_test(project: Render) -> None:
 def test_actions_are_pinned_by_hash(rendered: Path) -> None:
     for path in rendered.glob(".github/**/*.yml"):
         for used in re.findall(r"uses: (\S+)(.*)", path.read_text("utf-8")):
-            assert used[0].startswith("./") or re.search(r"@[0-9a-f]{40}$", used[0]), used
-            assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), used
+            assert used[0].startswith("./") or re.search(r"@[0-9a-f]{40}$", used[0]), f"{used} has no hash."
+            assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), f"{used} has no version."
 
 
 def test_haproxy_accepts_its_configuration(render: Render) -> None:

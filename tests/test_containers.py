@@ -255,8 +255,8 @@ def test_production_compose_file_works(engine: Engine, project: Render, backend:
         for service in compose.services.keys() - {"db"}:
             for container in compose.containers(service):
                 host = engine.inspect(container)["HostConfig"]
-                assert host["ReadonlyRootfs"], service
-                assert "no-new-privileges" in str(host["SecurityOpt"]), service
+                assert host["ReadonlyRootfs"], f"{service} can write to its file system."
+                assert "no-new-privileges" in str(host["SecurityOpt"]), f"{service} can gain privileges."
         for container in compose.containers("app"):
             assert "CapEff:\t0000000000000000" in engine.exec(container, "cat", "/proc/1/status")
             environment = engine.inspect(container)["Config"]["Env"]
@@ -300,7 +300,7 @@ def assert_no_request_is_lost(engine: Engine, compose: Compose, url: str) -> Non
             time.sleep(3)
         finally:
             done.set()
-    assert answers.keys() == {"create 201", "read 200"}, answers
+    assert answers.keys() == {"create 201", "read 200"}, f"Some requests failed: {answers}"
     assert answers["create 201"] > 50
 
 

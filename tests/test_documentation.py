@@ -225,7 +225,7 @@ def rows(directory: Path, server: Any, name: str) -> int:
 
 
 def walk_through(directory: Path, name: str) -> str:
-    """Return a page, with a check that the page still exists before its last commands."""
+    """Return the text of a page. Only its last commands may delete the page: an added command checks this."""
     before, fence, last = (directory / f"docs/{name}.md").read_text("utf-8").rpartition("```console\n")
     return f"{before}{fence}test -e docs/{name}.md\n{last}"
 

@@ -354,7 +354,7 @@ def pgbouncer(program: str, server: Any, directory: Path, *options: str) -> Iter
 @pytest.mark.parametrize(
     ("variable", "setting"),
     [("PGBOUNCER", True), ("PGBOUNCER", False), ("NEWEST_PGBOUNCER", True)],
-    ids=["safe", "unsafe-without-the-setting", "safe-with-the-newest"],
+    ids=["with-setting", "without-setting", "newest-with-setting"],
 )
 def test_pgbouncer_works_only_with_its_setting(
     service: Path, python: Environment, server: Any, tmp_path: Path, variable: str, setting: bool

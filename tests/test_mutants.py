@@ -1,4 +1,4 @@
-"""The bugs that `make mutants` plants."""
+"""Check scripts/mutations.toml, the bugs that `make mutants` plants."""
 
 from __future__ import annotations
 

@@ -115,10 +115,12 @@ def test_every_question_has_help_and_a_default() -> None:
         *("ci_provider", "kubernetes", "include_example"),
     ]
     for name, question in questions.items():
-        assert question["help"].strip(), name
-        assert "default" in question, name
-        assert question["type"] in ("str", "bool"), name
-        assert "choices" in question or "validator" in question or question["type"] == "bool", name
+        assert question["help"].strip(), f"{name} has no help."
+        assert "default" in question, f"{name} has no default."
+        assert question["type"] in ("str", "bool"), f"{name} has another type."
+        assert "choices" in question or "validator" in question or question["type"] == "bool", (
+            f"{name} has no validator."
+        )
 
 
 def read_questions() -> dict[str, dict[str, Any]]:
@@ -150,7 +152,7 @@ def test_reserved_names_include_keywords_and_importable_modules(environment: Env
     )
     modules = next(line for line in listed.stdout.splitlines() if line.startswith("names:")).split()[1:]
     importable = {name for name in modules if name.isidentifier() and name.islower() and not name.startswith("_")}
-    assert importable <= reserved, importable - reserved
+    assert importable <= reserved, f"These package names are not reserved: {importable - reserved}"
 
 
 def test_readme_lists_the_questions(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_most_python_files_are_not_jinja_templates(render: Render) -> None:
     assert len(sources) == sum(1 for _ in files(project))
     python = [path for path in sources if source_name(path, names).endswith(".py")]
     from_jinja = [path for path in python if path.suffix == ".jinja"]
-    assert len(from_jinja) < len(python) / 3, sorted(map(str, from_jinja))
+    assert len(from_jinja) < len(python) / 3, f"Too many: {sorted(map(str, from_jinja))}"
 
 
 def source_name(path: Path, names: Answers) -> str:

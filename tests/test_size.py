@@ -17,7 +17,9 @@ def test_renders_are_within_recorded_sizes_and_budgets(template: Path) -> None:
     recorded = size.read_record()
     messages = size.excess(sizes, recorded)
     assert not messages, "\n".join(messages)
-    assert sizes.keys() == recorded.keys(), "sizes.txt has other options. Run `make size args=--record`."
+    assert sizes.keys() == recorded.keys(), (
+        "sizes.txt does not list the current options. Run `make size args=--record`."
+    )
 
 
 def test_growth_is_reported_with_option_column_and_remedy() -> None:

@@ -264,7 +264,7 @@ class Counter(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(default=None)
 """
-"""A module that the owner adds: a model with all column types, and a model with an automatic number."""
+"""A module that the owner adds: a model with all column types, and a model with a serial number."""
 
 MIGRATE = """
 import os
@@ -479,7 +479,7 @@ def no_inserts(url: str, table: str) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_interrupted_copy_leaves_nothing(owned: Owned, target: str) -> None:
-    """The script that runs in the interpreter of the project gets SIGINT and rolls back."""
+    """The script in the interpreter of the project receives SIGINT and rolls back."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with (
         subprocess.Popen(

@@ -41,7 +41,7 @@ import os, sys, time
 if "--output-file=requirements.txt" in sys.orig_argv:
     {statement}
 """
-"""Code for sitecustomize.py, which Python runs at its start: a statement for the compile of requirements.txt."""
+"""Code of a sitecustomize.py, which Python runs at its start. It acts only in the compile of requirements.txt."""
 
 
 @pytest.fixture(scope="session")

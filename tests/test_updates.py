@@ -72,7 +72,7 @@ def update(project: Path, *, trust: bool = False, **changes: Any) -> dict[str, s
 
 
 def contents(project: Path) -> dict[str, str]:
-    """Return the rendered files, without lockfiles, databases and `_commit`."""
+    """Return the text of each rendered file. Lockfiles, databases and `_commit` are left out."""
     paths = (path for path in project.rglob("*") if path.is_file() and not MADE & set(path.parts))
     found = {str(path.relative_to(project)): path.read_text("utf-8") for path in paths if ".db" not in path.name}
     found[".copier-answers.yml"] = re.sub(r"^_commit: .*\n", "", found[".copier-answers.yml"], flags=re.MULTILINE)
@@ -124,7 +124,7 @@ def append(project: Path, name: str, text: str) -> None:
         file.write(text)
 
 
-ORDER = '''"""Orders, for one."""
+ORDER = '''"""Model of an order."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -135,7 +135,7 @@ from .base import Base
 class Order(Base):
     number: Mapped[str] = mapped_column(String(20))
 '''
-ORDERS = '''"""Orders over HTTP."""
+ORDERS = '''"""Routes of orders."""
 
 from uuid import UUID
 
@@ -157,7 +157,7 @@ async def list_orders(context: ContextDep, settings: SettingsDep) -> list[str]:
     selection: Selection = select("id", {"id": UUID}, limit=LARGEST_PAGE, after=None)
     return [type(dialect_for(settings.database_url)).__name__, str(selection.limit)]
 '''
-ORDERS_TEST = '''"""Orders, too."""
+ORDERS_TEST = '''"""Tests of the order routes."""
 
 from fastapi import FastAPI
 from httpx2 import AsyncClient
@@ -420,7 +420,7 @@ def test_update_does_not_restore_a_deleted_example(
 
 
 def test_released_migrations_never_change(template: Path, render: Render, old: Callable[..., Path]) -> None:
-    """Databases that have a migration would not get a later change of it."""
+    """A database that has applied a migration does not get later changes to it."""
     for version in releases():
         for path in old(version, name=version).glob("alembic/versions/*.py"):
             assert path.read_text("utf-8") == (render() / path.relative_to(path.parents[2])).read_text("utf-8")
@@ -485,7 +485,7 @@ def move_modules(clone: Path) -> None:
 
 
 def test_edit_of_moved_file_is_lost_without_migration(next_release: Path, tmp_path: Path) -> None:
-    """Copier deletes the file at its former path. The migration in copier.yml prevents this."""
+    """Without a migration in copier.yml, Copier deletes the edited file at its former path."""
     move_modules(next_release)
     run("git", "add", "--all", cwd=next_release)
     release(next_release)
@@ -558,7 +558,9 @@ def test_changes_of_the_owner_survive_moves_with_migration(next_release: Path, t
 
 
 @pytest.mark.parametrize("version", releases())
-def test_removed_names_are_in_the_changelog(old: Callable[..., Path], render: Render, version: str) -> None:
+def test_imported_names_still_exist_or_are_in_the_changelog(
+    old: Callable[..., Path], render: Render, version: str
+) -> None:
     before, after = python_files(old(version, auth="jwt")), python_files(render(auth="jwt"))
     moved = {name: target for table in TABLES for name, target in table["names"].items()}
     for table in TABLES:

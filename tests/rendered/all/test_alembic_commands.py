@@ -74,7 +74,7 @@ MERGED = {**BRANCHES, "5": ("3", "4")}
 
 
 @pytest.mark.parametrize("history", [{}, LINE, BRANCHES, MERGED])
-def test_revisions_match_those_of_alembic(tmp_path: Path, history: dict[str, Any]) -> None:
+def test_revisions_match_alembic(tmp_path: Path, history: dict[str, Any]) -> None:
     (tmp_path / "versions").mkdir()
     for revision, parents in history.items():
         lines = (f"revision: str = {revision!r}", f"down_revision = {parents!r}", "depends_on = None")
@@ -85,7 +85,7 @@ def test_revisions_match_those_of_alembic(tmp_path: Path, history: dict[str, Any
     assert revisions.known == {script.revision for script in scripts.walk_revisions()}
 
 
-def test_latest_revision_matches_that_of_alembic() -> None:
+def test_latest_revision_matches_alembic() -> None:
     assert read_revisions().latest == set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 

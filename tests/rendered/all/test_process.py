@@ -21,7 +21,7 @@ def test_process_serves_until_sigterm() -> None:
         for path in ("/health/db", "/health/ready"):
             wait_until_healthy(url + path)
         for path in ("/health", "/docs", "/openapi.json"):
-            assert httpx2.get(url + path).status_code == 200, path
+            assert httpx2.get(url + path).status_code == 200, f"{path} does not return 200."
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
 
