@@ -69,7 +69,7 @@ def suites() -> dict[str, Answers]:
 
 
 def cover_pairs(combinations: dict[str, Answers], ignore: Set[str] = frozenset()) -> dict[str, Answers]:
-    """Return few of the combinations. Each pair of values in any combination is in one of these."""
+    """Return few combinations. Each pair of values that occurs in any combination occurs in one of these."""
     pairs = {
         name: {pair for pair in itertools.combinations(sorted(answers.items()), 2) if not ignore & dict(pair).keys()}
         for name, answers in combinations.items()

@@ -327,7 +327,7 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def in_fast_part(names: Iterable[str], *fast: str) -> list[Any]:
-    """Return parameters for a test. All except those in `fast` are marked as slow: `make test` does not run them."""
+    """Return parameters for a test. `make test` runs only the parameters in `fast`."""
     return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in names]
 
 
