@@ -144,7 +144,9 @@ def test_missing_interpreter_is_reported(standfast: Path, render: Render, comman
 
 
 @pytest.mark.parametrize("command", COMMANDS[:3], ids=" ".join)
-def test_interpreter_without_the_packages_is_rejected(standfast: Path, render: Render, command: tuple[str, ...]) -> None:
+def test_interpreter_without_the_packages_is_rejected(
+    standfast: Path, render: Render, command: tuple[str, ...]
+) -> None:
     """The environment of `standfast` itself has no SQLAlchemy."""
     interpreter = standfast.with_name("python")
     refused = run_unchecked(standfast, *command, "--python", interpreter, cwd=render())

@@ -11,7 +11,9 @@ from my_service.logs import configure_logging, get_logger
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
-def test_lines_of_service_and_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+def test_lines_of_service_and_libraries_have_the_same_format(
+    capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
     configure_logging(settings.model_copy(update={"log_format": "console"}))
     get_logger("service").info("order_created", count=1)
     logging.getLogger("library").warning("Not found: %s", "x")
