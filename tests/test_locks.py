@@ -130,14 +130,14 @@ def test_suite_passes_with_the_lowest_versions(project: Render, tmp_path: Path, 
 @pytest.mark.slow
 def test_outdated_lockfiles_are_reported_and_updated(project: Render) -> None:
     service = project(database_backend="sqlite")
-    assert "locks do not fit" not in run("make", "lint", cwd=service).stdout
+    assert "lockfiles do not match" not in run("make", "lint", cwd=service).stdout
     pyproject = service / "pyproject.toml"
     pyproject.write_text(pyproject.read_text().replace('    "structlog', '    "itsdangerous>=2",\n    "structlog'))
     installed = run("make", "lint", cwd=service).stdout
     assert "my-service 0.1.0 requires itsdangerous, which is not installed." in installed
-    assert "The locks do not fit pyproject.toml: run make lock args=--no-upgrade" in installed
+    assert "The lockfiles do not match pyproject.toml. Run: make lock args=--no-upgrade" in installed
     assert "  requirements.txt: itsdangerous none -> 2" in run("make", "lock", "args=--no-upgrade", cwd=service).stdout
-    assert "locks do not fit" not in run("make", "lint", cwd=service).stdout
+    assert "lockfiles do not match" not in run("make", "lint", cwd=service).stdout
 
 
 class Advisories(BaseHTTPRequestHandler):

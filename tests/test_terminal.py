@@ -91,5 +91,5 @@ def test_missing_uv_and_python_are_reported(project: Render, tmp_path: Path) -> 
     directory = project(dependency_tool="uv")
     refused = install(directory, PATH=str(tmp_path / "empty"))
     assert refused.returncode != 0
-    assert refused.stdout.startswith("Neither uv nor python3 is there: install one of them")
+    assert refused.stdout.startswith("Cannot find uv or python3. Install one of them")
     assert not (directory / ".venv").exists()
