@@ -198,7 +198,9 @@ def test_check_fails_only_if_pyproject_needs_other_pins(tiny: Project) -> None:
     checked = tiny.update("--check")
     assert checked.returncode == 1
     assert "  requirements.txt: gamma none -> 1" in checked.stdout
-    assert checked.stderr == "Not up to date. Run: python scripts/update_requirements.py --no-upgrade\n"
+    assert (
+        checked.stderr == "Pins do not match pyproject.toml. Run: python scripts/update_requirements.py --no-upgrade\n"
+    )
     assert tiny.state() == before
 
 

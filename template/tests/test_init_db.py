@@ -1,4 +1,4 @@
-"""The command that creates, migrates and resets the database: `scripts/init_db.py`."""
+"""`scripts/init_db.py`: creates, migrates, seeds and resets the database."""
 
 from pathlib import Path
 
@@ -16,23 +16,23 @@ def run(*arguments: str, answer: str = "") -> Result:
 def test_second_run_adds_nothing() -> None:
     first = run("--seed")
     assert first.exit_code == 0, first.output
-    assert "migrated" in first.output
-    assert "(0 new)" in run("--seed").output
+    assert "migrations applied" in first.output
+    assert "(0 new rows)" in run("--seed").output
 
 
 def test_missing_sqlite_file_is_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new/test.db")
-    assert "created" in run().output
-    assert "exists" in run().output
+    assert "database created" in run().output
+    assert "database exists" in run().output
 
 
 def test_reset_asks_before_it_drops_the_tables() -> None:
     run("--seed")
     assert run("--reset", answer="n\n").exit_code == 1
-    assert "(0 new)" in run("--seed").output
+    assert "(0 new rows)" in run("--seed").output
     reset = run("--reset", "--seed", answer="y\n")
     assert reset.exit_code == 0, reset.output
-    assert "emptied" in reset.output
+    assert "all tables dropped" in reset.output
 
 
 def test_reset_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_reset_asks_before_it_drops_the_tables() -> None:
     assert "(0 new" in run_python(SCRIPT, "--seed").stdout
     reset = run_python(SCRIPT, "--reset", "--seed", answer="y\n")
     assert reset.returncode == 0, reset.stderr
-    assert "emptied" in reset.stdout
+    assert "all tables dropped" in reset.stdout
 
 
 @pytest.mark.usefixtures("empty_database")
