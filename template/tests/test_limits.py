@@ -1,4 +1,4 @@
-"""Limits of requests."""
+"""Request limits."""
 
 import asyncio
 from collections.abc import AsyncIterator

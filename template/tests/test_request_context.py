@@ -1,4 +1,4 @@
-"""Request ids and the access log."""
+"""Request IDs and the access log."""
 
 import pytest
 from httpx2 import AsyncClient

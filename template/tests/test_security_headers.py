@@ -1,4 +1,4 @@
-"""Security headers, and the names by which the service may be called."""
+"""Security headers and allowed host names."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ async def test_responses_have_security_headers(client: AsyncClient) -> None:
     response = await client.get("/health")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    # The pages of the documentation load scripts.
+    # The documentation pages load scripts, so they have no policy.
     assert "Content-Security-Policy" not in (await client.get("/docs")).headers
 
 

@@ -1,14 +1,14 @@
-"""Waiting for events that send no notification."""
+"""Polling for conditions that send no notification."""
 
 import asyncio
 from collections.abc import Callable
 
 
 async def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Poll a condition.
+    """Poll until a condition is true.
 
     Raises:
-        TimeoutError: it was still false after this time.
+        TimeoutError: the condition is still false after `seconds`.
     """
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110

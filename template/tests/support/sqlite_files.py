@@ -9,7 +9,7 @@ from sqlalchemy import URL, make_url
 
 
 class SQLiteDatabases:
-    """Creates files in temporary directories."""
+    """Creates SQLite files in temporary directories, and deletes them."""
 
     @asynccontextmanager
     async def migrated(self, migrate: Callable[[URL], Awaitable[None]]) -> AsyncIterator[URL]:
