@@ -1,5 +1,5 @@
 #!/bin/bash
-# PgBouncer reads passwords from a file of its own form alone, so it is made of the secret, in memory.
+# PgBouncer reads passwords only from a file in its own format. This script creates the file from the secret.
 set -euo pipefail
 password=$(cat /run/secrets/database_password)
 umask 077
