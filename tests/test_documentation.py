@@ -1,4 +1,4 @@
-"""The rendered documents are followed in a fresh render, word for word but for the table INSTEAD."""
+"""Run every command of the rendered documents in a new project, with the exceptions of the table INSTEAD."""
 
 from __future__ import annotations
 

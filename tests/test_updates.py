@@ -40,7 +40,8 @@ MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_c
 
 COVERING = covering()
 
-MARKERS = re.compile(r"^
+MARKERS = re.compile(r"^<<<<<<< before updating$.*?^>>>>>>> after updating$", re.MULTILINE | re.DOTALL)
+
 
 @pytest.fixture
 def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
@@ -552,9 +553,8 @@ def test_changes_of_the_owner_survive_moves_with_migration(next_release: Path, t
     # Modules of the owner import from the new paths. The update reports other uses of a former path.
     ours = "from ..caching import ExpiringCache\n\nCACHE = ExpiringCache(ttl=1)\n"
     assert (package / "api/ours.py").read_text("utf-8") == ours
-<<<<<<< HEAD
-    assert 'tests/test_ours.py:1:PATCHED = "my_service.utils.cache.TTLCache"' in told
-    assert "Cannot parse tests/broken.py" in told
+    assert 'tests/test_ours.py:1:PATCHED = "my_service.utils.cache.TTLCache"' in messages
+    assert "Cannot parse tests/broken.py" in messages
 
 
 @pytest.mark.parametrize("version", releases())
