@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,10 +41,15 @@ test-updates: $(INSTALLED) ## Update projects of every release to the current ve
 timings: $(INSTALLED) ## Print the times of the last .ci/run: make timings [args=--record or --check]
 	@$(BIN)/python scripts/timings.py $(args)
 
-lint: $(INSTALLED) ## Check style, formatting and types of this repository's code and of template files without Jinja
+lint: $(INSTALLED) ## Check style, formatting, types and wording of this repository and of template files without Jinja
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/codespell
+	@$(BIN)/python scripts/words.py --brief
+
+words: $(INSTALLED) ## List long sentences, and phrases that are hard to read: make words [args=--brief]
+	@$(BIN)/python scripts/words.py $(args)
 
 format: $(INSTALLED) ## Fix style and formatting automatically
 	@$(BIN)/ruff check --fix
