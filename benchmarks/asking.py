@@ -1,4 +1,4 @@
-"""What requests cost, through the whole stack with logging on, as shipped."""
+"""Cost of requests through the whole stack, with the settings of production and with logging."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = 1000
 def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float) -> None:
     """Requests per second, milliseconds to the answer, and microseconds of the processor, of each kind of request.
 
-    Each round has new processes, of which one or the other is some per cent faster, by the luck of its memory's layout.
+    Each round starts new processes, because some processes are a few per cent faster than others by chance.
     """
     for subject in subjects.values():
         fill(subject, ROWS)

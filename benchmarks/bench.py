@@ -1,4 +1,4 @@
-"""The service, its peer, and the limits of both, measured in turns on one machine and one server: `make bench`.
+"""Compare the service with a peer and with lower limits, on one machine and one PostgreSQL: `make bench`.
 
     make bench                                  in about a quarter of an hour
     make bench args=--quick                     with fewer and shorter rounds, in some minutes
@@ -6,7 +6,7 @@
     make bench args="--draw results.json"       the figure of a run that was kept
 
 A round measures each subject once, one after the other, and the ratios are of the same round: what else the machine
-does meets all of them. The ratios are what to look at, the absolute figures are those of a machine.
+does affects all of them. Compare the ratios. The absolute figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ PACKAGES = ("fastapi", "starlette", "sqlalchemy", "asyncpg", "pydantic", "uvicor
 
 
 class Scale(NamedTuple):
-    """How much is measured."""
+    """Amount of work to measure."""
 
     rounds: int
     long_rounds: int
-    """Of what takes more than some seconds."""
+    """Rounds of the sections that take long."""
 
     seconds: float
-    """Of each load."""
+    """Duration of each load."""
 
     matrices: int
-    """How often all answers are rendered."""
+    """Number of times that all answers are rendered."""
 
     requests: int
     connections: int
@@ -81,7 +81,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def served(found: dict[str, Subject]) -> dict[str, Subject]:
-    """Those that do the work of the service."""
+    """Return the subjects that have the routes of the service."""
     return {name: subject for name, subject in found.items() if name != "floor"}
 
 
@@ -100,7 +100,7 @@ def main() -> None:
         for name in options.only or SECTIONS:
             print(f"{time.monotonic() - begun:4.0f} s  {name} …", file=sys.stderr, flush=True)
             SECTIONS[name](place, found, table, scale)
-            write_json(table, conditions, options.output)  # what there is, should the rest be interrupted
+            write_json(table, conditions, options.output)  # an interruption loses only the sections that follow
     print(render(table))
     plot.draw(table, options.output.with_suffix(".svg"))
     print(f"\n{time.monotonic() - begun:.0f} s; x: ours to the other's, + ahead, - behind, = within the noise")
@@ -127,7 +127,7 @@ def _sections(value: str) -> list[str]:
 
 
 def describe(place: Workshop, found: dict[str, Subject], scale: Scale) -> dict[str, object]:
-    """What a reader has to know of a run."""
+    """Return the conditions of a run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": place.commit,

@@ -1,4 +1,4 @@
-"""How the costs grow with clients, with rows, and with routes."""
+"""Growth of the costs with the number of clients, rows and routes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, c
 
 
 def enlarge(subject: Subject, routes: int) -> Subject:
-    """A copy of a subject that has so many routes more."""
+    """Return a copy of a subject with this number of additional routes."""
     if subject.name == "bare":
         return replace(subject, variables={**subject.variables, "MORE_ROUTES": str(routes)})
     project = subject.cwd.with_name(f"{subject.cwd.name}-{routes}-routes")

@@ -1,4 +1,4 @@
-"""How things are measured: processes by what the kernel says of them, answers by a client that costs little."""
+"""Measurement of processes, from the figures of the kernel, and of responses, with a cheap client."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PATIENCE = 60.0
 """Seconds that a server may take to its first answer, and then to its end."""
 
 REFUSAL_PAUSE = 1.0
-"""Seconds that a client waits who was told that it is too many: what Retry-After says."""
+"""Seconds that a client waits after a 503. Retry-After has the same value."""
 
 
 class BenchmarkError(Exception):
-    """What stops a benchmark, in a line for whoever started it."""
+    """An error that stops a benchmark. Its message is one line for the user."""
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run a benchmark; whatever stops it, its processes and files are gone when this ends."""
+    """Run a benchmark. Remove its processes and files at the end, also after an error or an interruption."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.simplefilter("ignore", DirtyLocalWarning)
     try:
@@ -43,7 +43,7 @@ def command(main: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took, in seconds; the processor's are those of its children, too."""
+    """Seconds that a command took. The processor time includes its child processes."""
 
     wall: float
     cpu: float
@@ -88,21 +88,21 @@ def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Memory:
-    """Of a process and all below it, in megabytes (10⁶ bytes)."""
+    """Memory of a process and its child processes, in megabytes (10⁶ bytes)."""
 
     rss: float
     pss: float
-    """With pages that processes share divided among them."""
+    """A page that n processes share counts as 1/n page for each."""
 
 
 class Server:
-    """A process that serves, and those that it starts."""
+    """A server process and its child processes."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int = 0) -> None:
         self._process = process
         self.port = port
         self.start = Cost(0, 0)
-        """From its execution to its first healthy answer."""
+        """Cost from the start of the process to its first healthy response."""
 
     def cpu(self) -> float:
         """Seconds of the processor until now."""
@@ -232,7 +232,7 @@ class Route:
 
 @dataclass
 class Load:
-    """What many requests came to."""
+    """Result of many requests."""
 
     answers: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -256,7 +256,7 @@ class Load:
 
 
 def load(server: Server, route: Route, clients: int, *, seconds: float = 0, requests: int = 0) -> Load:
-    """Have clients ask, each again as soon as it is answered, for so long or so many times in all.
+    """Let clients send requests one after the other, for a number of seconds or a total number of requests.
 
     Raises:
         BenchmarkError: an answer is neither what was asked for nor a refusal.
@@ -293,7 +293,7 @@ async def _load(server: Server, route: Route, clients: int, seconds: float, requ
 
 
 def open_and_close(server: Server, route: Route, connections: int) -> None:
-    """One request on each of so many connections, a few at a time."""
+    """Send one request on each of the given number of connections, ten at a time."""
 
     async def work() -> None:
         for _ in range(connections // 10):

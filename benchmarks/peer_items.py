@@ -1,6 +1,6 @@
-"""What a user of the peer adds first: a resource of our example's columns, written as the peer's own example is.
+"""A resource for the peer, with the columns of our example and the code style of the peer's example.
 
-That example has two columns, is listed in no order, and answers a creation with `null`: this one does our work.
+The peer's example has two columns, returns lists without an order, and responds to a create with `null`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ api_router.include_router(items.router, prefix="/items", tags=["items"])
 
 
 def add_items(project: Path) -> None:
-    """Add the resource to a render of the peer; its table is for the caller to make."""
+    """Add the resource to a render of the peer. The caller creates its table."""
     package = project / "peer_service"
     for name, content in FILES.items():
         path = package / name

@@ -21,15 +21,15 @@ ROWS = {
     ("requests", "create, rate"): "creates per second",
     ("clients", "50 clients, p99"): "p99 of a list page, 50 clients",
 }
-"""Those that are drawn, and what they are called there."""
+"""The rows to draw, and their labels."""
 
 AHEAD, BEHIND = "#2a78b5", "#c0504d"
 
 
 def draw(table: Table, path: Path, against: str = "peer") -> None:
-    """Write an SVG with a bar for each quantity: the peer's over ours where less is better, else ours over the peer's.
+    """Write an SVG with a bar for each quantity. If less is better, it shows peer / ours. Otherwise ours / peer.
 
-    So a bar to the right of 1 is a lead, as long as it is large; its line reaches from the lowest round to the highest.
+    A bar to the right of 1 means that ours is better. Its line reaches from the lowest round to the highest.
     """
     # Only where there is something to draw: the measurements need no such library.
     import matplotlib as mpl
@@ -62,6 +62,6 @@ def draw(table: Table, path: Path, against: str = "peer") -> None:
 
 
 def leads(row: Row, against: str) -> tuple[float, float, float]:
-    """How many times better ours is: the median, lowest and highest of the rounds."""
+    """Return the factor by which ours is better: the median, lowest and highest of the rounds."""
     median, low, high = row.ratio(against)
     return (median, low, high) if row.better == "more" else (1 / median, 1 / high, 1 / low)

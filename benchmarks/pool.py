@@ -1,8 +1,8 @@
 """The pool that keeps overflow connections open, beside SQLAlchemy's own: `make bench-pool`.
 
-Both serve in turns: 4 clients, which the pool size suffices for, 16 and 100, which need the overflow, then 4 again one
-minute later, after overflow connections were closed. Each row has answers per second, processor time for each answer
-and the connections that were opened.
+Both serve alternately. First 4 clients need only the pool size, then 16 and 100 need the overflow. After one minute,
+when overflow connections were closed, there are 4 clients again. Each row has responses per second, processor time for
+each response, and the number of connections that were opened.
 """
 
 from __future__ import annotations

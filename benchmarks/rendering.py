@@ -1,4 +1,4 @@
-"""What rendering costs, the peer's generator and an empty template beside it."""
+"""Cost of rendering, compared with the peer's generator and an empty template."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def copy(template: Path, target: Path) -> Cost:
 
 
 def update(project: Path, target: Path) -> Cost:
-    """Of a copy, which is made before the time begins."""
+    """Return the cost of an update. The time for the copy of the project does not count."""
     shutil.copytree(project, target)
     return run([*COPIER, "update", "--quiet", "--defaults", "--vcs-ref", "HEAD"], target, **IDENTITY)
 
@@ -78,7 +78,7 @@ def render_matrix(template: Path, targets: Path, answers: str) -> Cost:
 
 
 def make_empty_template(directory: Path) -> Path:
-    """One that renders its answers and nothing else."""
+    """Return a template that renders only its answers file."""
     if not directory.exists():
         (directory / "template").mkdir(parents=True)
         (directory / "copier.yml").write_text("_subdirectory: template\nname:\n  type: str\n  default: empty\n")

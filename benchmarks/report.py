@@ -1,4 +1,4 @@
-"""What was measured, as a table of ratios and as JSON."""
+"""Results, as a table of ratios and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OURS = "ours"
 
 
 class Ratio(NamedTuple):
-    """Ours to another's, of what was measured one after the other in each round."""
+    """Ratio of our value to another subject's value in the same round."""
 
     median: float
     low: float
@@ -42,7 +42,7 @@ class Row:
         return statistics.median(self.values[subject])
 
     def ratio(self, other: str) -> Ratio:
-        """Of the rounds that both were measured in."""
+        """Return the ratio over the rounds in which both were measured."""
         pairs = zip(self.values[OURS], self.values[other], strict=False)
         ratios = [ours / others for ours, others in pairs if others]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
@@ -62,7 +62,7 @@ class Table:
         self._rows: dict[tuple[str, str], Row] = {}
 
     def row(self, section: str, name: str, unit: str, better: Literal["less", "more"] = "less") -> Row:
-        """The row of that name, begun where there is none."""
+        """Return the row with this name. Create it if it does not exist."""
         return self._rows.setdefault((section, name), Row(section, name, unit, better))
 
     def __iter__(self) -> Iterator[Row]:
@@ -121,7 +121,7 @@ def write_json(table: Table, conditions: dict[str, object], path: Path) -> None:
 
 
 def read_json(path: Path) -> Table:
-    """What `write_json` wrote."""
+    """Return the table from a file of `write_json`."""
     table = Table()
     for row in json.loads(path.read_text("utf-8"))["rows"]:
         table.row(row["section"], row["name"], row["unit"], row["better"]).values = row["values"]

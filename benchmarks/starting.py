@@ -1,4 +1,4 @@
-"""What a process of the service costs: until its first healthy answer, at rest, and after much work."""
+"""Cost of a process: until its first healthy response, when idle, and after much work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def measure(workshop: Workshop, subjects: Mapping[str, Subject], table: Table, r
 
 
 def measure_work(subjects: Mapping[str, Subject], table: Table, rounds: int, requests: int, connections: int) -> None:
-    """Megabytes after so many requests of every kind, and after connections that were opened and closed, twice."""
+    """Measure the memory after requests of every kind, and twice after opening and closing connections."""
     for _ in range(rounds):
         for subject in subjects.values():
             _work(subject, table, requests, connections)
@@ -64,7 +64,7 @@ def note(table: Table, when: str, subject: str, memory: Memory) -> None:
 
 
 def memory_of_two(subject: Subject) -> Memory:
-    """Of two workers where the subject has a setting for it; else of two processes, which is how it is scaled."""
+    """Return the memory of two workers, or of two processes if the subject has no setting for workers."""
     with ExitStack() as stack:
         starts: list[Callable[[], AbstractContextManager[Server]]] = [subject.serving, subject.serving]
         if subject.workers_variable:
@@ -76,7 +76,7 @@ def memory_of_two(subject: Subject) -> Memory:
 
 
 def memory_of_python(python: Path) -> Memory:
-    """Of an interpreter that does nothing."""
+    """Return the memory of an idle interpreter."""
     with subprocess.Popen([python, "-c", WAIT]) as process:
         time.sleep(REST)
         try:

@@ -1,4 +1,4 @@
-"""What is measured: the service as it is rendered, its peer, and what neither can be better than."""
+"""Subjects of the benchmarks: the rendered service, a peer, and lower limits for both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from conftest import load_postgres_server  # noqa: E402
 
 LIMITS = Path(__file__).with_name("limits")
 PYTHON_VERSION = "3.13"
-"""That of the images which both templates render."""
+"""Python version of the images that both templates render."""
 
 PEER = "fastapi_template==6.1.2"
 PEER_OPTIONS = (
@@ -146,7 +146,7 @@ class Workshop:
         return subject
 
     def peer(self, url: str) -> Subject:
-        """What the peer's generator makes, with what its own `uv sync` installs, as its `python -m` serves it."""
+        """Return the peer: a new project, installed with its `uv sync` and started with its `python -m`."""
         project = self.directory / "peer-with-items"
         shutil.copytree(self.generate_peer(), project)
         add_items(project)
@@ -238,7 +238,7 @@ def peer_settings(url: str) -> dict[str, str]:
 
 
 def database_url(subject: Subject) -> str:
-    """Where its database is."""
+    """Return the URL of the subject's database."""
     peer = "postgresql://postgres@{PEER_SERVICE_DB_HOST}:{PEER_SERVICE_DB_PORT}/{PEER_SERVICE_DB_BASE}"
     return peer.format(**subject.variables) if subject.name == "peer" else subject.variables["DATABASE_URL"]
 
@@ -273,7 +273,7 @@ def create_database(server: Any, name: str) -> str:
 
 @contextmanager
 def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
-    """All of them, each with a database of its own on one server."""
+    """Yield all subjects, each with its own database on one server."""
     with postgres(workshop) as server:
         ours = workshop.ours(create_database(server, "ours"))
         bare = workshop.bare(ours, create_database(server, "bare"))
@@ -290,7 +290,7 @@ def serving_all(subjects: Mapping[str, Subject]) -> Iterator[dict[str, Server]]:
 
 
 def fill(subject: Subject, rows: int) -> None:
-    """Make its table have so many rows, that which is read among them."""
+    """Fill its table with this number of rows, including the row that requests read."""
     items = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
     tables = {"my_service.item": items}
     if subject.name == "peer":
@@ -320,7 +320,7 @@ def find_python() -> Path:
     """A Python of the version that the images have.
 
     Raises:
-        BenchmarkError: there is none.
+        BenchmarkError: no such Python is installed.
     """
     name = f"python{PYTHON_VERSION}"
     find: list[str | Path] = [
@@ -337,11 +337,11 @@ def find_python() -> Path:
         # A shim may be there of a version that is not.
         if subprocess.run([candidate, "-c", "pass"], capture_output=True, check=False).returncode == 0:
             return Path(candidate)
-    raise BenchmarkError(f"No Python {PYTHON_VERSION}, that of the rendered images: name one with --python.")
+    raise BenchmarkError(f"Cannot find Python {PYTHON_VERSION}, the version of the rendered images. Set --python.")
 
 
 def versions(subject: Subject, packages: Sequence[str]) -> dict[str, str]:
-    """What is installed where a subject runs, of these."""
+    """Return the versions of these packages in the subject's environment."""
     code = "import importlib.metadata as m, json, sys; print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
     output = subprocess.run([subject.command[0], "-c", code, *packages], capture_output=True, check=True).stdout
     found: dict[str, str] = json.loads(output)

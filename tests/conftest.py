@@ -314,7 +314,7 @@ def created_database(server: str, template: str = "template1") -> Iterator[str]:
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
-    """Run an SQL statement on a connection of its own, and return the rows."""
+    """Run an SQL statement on a new connection, and return the rows."""
 
     async def fetch() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(url.replace("+asyncpg", ""))

@@ -194,7 +194,7 @@ def tools(python: Environment) -> str:
 
 
 def build_command() -> str:
-    """Return the command that builds an image with the engine that is there."""
+    """Return the build command of the installed engine."""
     engine = Engine.require()
     return " ".join((engine.program, "build", *engine.build_options))
 

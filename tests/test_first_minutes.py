@@ -68,8 +68,8 @@ def assert_dev_serves(service: Path) -> None:
 def run_continuous_integration(service: Path, postgres: str) -> None:
     """Run the commands of the job `check`.
 
-    The other jobs run elsewhere: `container` in test_containers.py, and `audit` with a server of the test's own in
-    test_audit_reports_a_known_vulnerability.
+    test_containers.py tests the job `container`. test_audit_reports_a_known_vulnerability tests the job `audit` with
+    its own OSV server.
     """
     jobs = commands(service)
     assert jobs.keys() == {"check", "container", "audit"}

@@ -19,7 +19,7 @@ from .schemas.health import PoolStatus
 logger = get_logger(__name__)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
-"""Errors of a failing connection: drivers do not wrap those of the operating system."""
+"""Errors of a failing connection. Drivers do not wrap errors of the operating system."""
 
 
 class Database:

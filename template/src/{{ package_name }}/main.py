@@ -25,10 +25,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application.
 
     Args:
-        settings: defaults to those of the environment.
+        settings: the default is `get_settings()`.
 
     Raises:
-        ConfigurationError: the environment does not make valid settings.
+        ConfigurationError: the environment variables are not valid settings.
     """
     settings = settings or get_settings()
     configure_logging(settings, telemetry.log_processors())

@@ -40,7 +40,7 @@ def enabled() -> bool:
 
 
 def fastapi_config(settings: Settings) -> TelemetryConfig:
-    """Return the `telemetry` argument of the application: everything but health checks is observed."""
+    """Return the `telemetry` argument of the application. It excludes health checks."""
     if enabled() or settings.metrics_port:
         # The SDK reads its resource from here. Later entries win, and so does OTEL_SERVICE_NAME.
         attributes = {
@@ -56,7 +56,7 @@ def fastapi_config(settings: Settings) -> TelemetryConfig:
         os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     return {
         "auto_configure": True,
-        # A span for each dependency would make every request half as expensive again.
+        # A span for each dependency would make every request 50 % more expensive.
         "operation_spans": False,
         "exclude": lambda scope: is_health_path(scope["path"]),
     }

@@ -15,7 +15,7 @@ class Backend(Protocol):
         """Return the engine for requests, with a pool of at most `max_connections`."""
 
     def max_connections(self, settings: Settings) -> int:
-        """Return how many connections the pool may open, overflow included."""
+        """Return how many connections the pool may open, including overflow."""
 
     def read_only_options(self) -> dict[str, Any]:
         """Return execution options for connections that are only read from."""
