@@ -126,7 +126,8 @@ def main() -> None:
                 f"{path}: {len(long)}", *(f"  line {line}, {words}: {start}" for line, start, words in long), sep="\n"
             )
     print(f"Warning: {total} sentences have more than {MAX_WORDS} words.", "`make words` lists them." * brief)
-    sys.exit("\n".join(messages))
+    if messages:
+        sys.exit("\n".join(messages))
 
 
 if __name__ == "__main__":
