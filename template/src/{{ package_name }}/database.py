@@ -19,11 +19,11 @@ from .schemas.health import PoolStatus
 logger = get_logger(__name__)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
-"""Errors of a failing connection. Drivers do not wrap errors of the operating system."""
+"""Errors of a failing connection. `OSError` is here because drivers let it pass unchanged."""
 
 
 class Database:
-    """Owns the engines of a process. The application's lifespan creates it, connects and disposes of it."""
+    """Owns the engines of a process. The application's lifespan creates, connects and disposes of it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class Database:
         self.read_only_sessions = async_sessionmaker(
             read_only, sync_session_class=ReadOnlySession, expire_on_commit=False
         )
-        # First in, first out. SQLAlchemy's pool gives a connection to the latest request, however long others wait.
+        # First in, first out. Without this queue, the pool would serve the latest request, even if others wait longer.
         self._queue = asyncio.Semaphore(self.backend.max_connections(settings))
         self._trimming: asyncio.Task[None] | None = None
 
@@ -118,7 +118,7 @@ class Database:
 
 
 class ReadOnlySession(Session):
-    """Refuses to write: nothing would be rolled back when the request fails."""
+    """Refuses writes. Without a transaction, a failed request could not roll them back."""
 
 
 @event.listens_for(ReadOnlySession, "before_flush")
@@ -141,7 +141,7 @@ async def _open_connection(session: AsyncSession) -> None:
 
 
 def connection_error(url: URL, error: BaseException) -> OperatorError:
-    """Return the error for an operator, without the password."""
+    """Return the error for the person who runs the service, without the password."""
     where = url.set(query={}).render_as_string(hide_password=True)
     return OperatorError(
         f"Cannot connect to the database at {where} ({error_summary(error)}). "

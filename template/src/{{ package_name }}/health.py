@@ -15,7 +15,7 @@ HEALTH_PREFIX = "/health"
 
 
 def is_health_path(path: str) -> bool:
-    """Return whether a path belongs to the health endpoints, which are not logged, traced or refused."""
+    """Return whether a path belongs to the health endpoints. Their requests are not logged, traced or limited."""
     return path == HEALTH_PREFIX or path.startswith(f"{HEALTH_PREFIX}/")
 
 
@@ -23,11 +23,11 @@ class Health:
     """The checks of one process.
 
     Args:
-        revisions: the migrations of this code.
+        revisions: the database migrations in this version of the code.
     """
 
     deadline = 0.08
-    """Seconds for the database. The endpoints answer within 100 ms."""
+    """Seconds to wait for the database, so that the endpoints answer within 100 ms."""
 
     def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class Health:
         }
 
     async def _applied_revisions(self) -> frozenset[str] | None:
-        """Return the applied revisions, or None if the database does not answer within the deadline.
+        """Return the applied revisions, or None if the database is down, read-only, or slower than the deadline.
 
         Simultaneous checks share one query. After the deadline it is canceled but not awaited: closing a connection to
         a silent server takes seconds.

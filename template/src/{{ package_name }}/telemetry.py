@@ -97,7 +97,7 @@ def _serve_metrics(host: str, port: int) -> Iterator[None]:
             f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or set METRICS_PORT."
         ) from error
     provider = metrics.get_meter_provider()
-    if not isinstance(provider, MeterProvider):  # FastAPI sets one only for a collector
+    if not isinstance(provider, MeterProvider):  # FastAPI sets it only if a collector is configured
         provider = MeterProvider()
         metrics.set_meter_provider(provider)
     reader = PrometheusMetricReader()

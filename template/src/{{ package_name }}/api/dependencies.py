@@ -59,7 +59,7 @@ async def get_bearer_token(
 ) -> str:
     """Return the bearer token of the request. It is not verified yet."""
     if credentials is None:
-        raise HTTPException(401, "A bearer token is required.", headers={"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, "The header Authorization has no bearer token.", {"WWW-Authenticate": "Bearer"})
     return credentials.credentials
 
 

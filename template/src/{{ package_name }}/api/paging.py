@@ -63,4 +63,4 @@ def _decode_cursor(cursor: str, sort: str, parse: Callable[[str], Any]) -> Posit
         order, value, key = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if order == sort:
             return parse(value), UUID(key)
-    raise NotFoundError("This page does not exist. `after` must be the `next` of a page with the same `sort`.")
+    raise NotFoundError("The cursor `after` does not exist. Use the `next` of a page with the same `sort`.")

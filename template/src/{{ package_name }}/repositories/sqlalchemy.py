@@ -50,7 +50,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            raise ConflictError(f"This {self.model.__name__} has a value that must be unique.") from error
+            raise ConflictError(f"Another {self.model.__name__} already has a value that must be unique.") from error
         return entity
 
     async def delete(self, entity: ModelT) -> None:

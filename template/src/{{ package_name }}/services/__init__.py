@@ -1,1 +1,1 @@
-"""The rules of the service, above its repositories and below its API."""
+"""Business rules, above the repositories and below the API."""
