@@ -118,7 +118,7 @@ class Database:
 
 
 class ReadOnlySession(Session):
-    """Refuses writes. Without a transaction, a failed request could not roll them back."""
+    """Refuses writes. It has no transaction, so a failed request could not roll them back."""
 
 
 @event.listens_for(ReadOnlySession, "before_flush")
@@ -141,7 +141,7 @@ async def _open_connection(session: AsyncSession) -> None:
 
 
 def connection_error(url: URL, error: BaseException) -> OperatorError:
-    """Return the error for the person who runs the service, without the password."""
+    """Return the error for the person who runs the service. It hides the password."""
     where = url.set(query={}).render_as_string(hide_password=True)
     return OperatorError(
         f"Cannot connect to the database at {where} ({error_summary(error)}). "

@@ -41,7 +41,7 @@ class Revisions:
     def is_compatible(self, applied: frozenset[str]) -> bool:
         """Return whether the code can run on a database with these revisions.
 
-        An unknown revision belongs to a newer release, which migrates before it replaces this one.
+        An unknown revision comes from a newer release, which migrates while this release still runs.
         """
         return applied >= self.latest or not applied <= self.known
 

@@ -1,7 +1,7 @@
 """OpenTelemetry: traces, metrics and logs, if the standard `OTEL_*` variables name a collector.
 
-FastAPI traces and measures requests, and configures the exporters. This module adds database statements, the pool,
-health and log lines, and the port for Prometheus (`METRICS_PORT`). Without the variables, it imports no SDK.
+FastAPI traces and measures requests, and configures the exporters. This module adds spans of database statements,
+metrics of pool and health, log lines, and the port for Prometheus. If no variable is set, it imports no SDK.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
 
 
 def enabled() -> bool:
-    """Return whether the environment names a collector, for all signals or for one: FastAPI's own rule."""
+    """Return whether the environment names a collector, for all signals or for one. FastAPI has the same rule."""
     signals = ("", "TRACES_", "METRICS_", "LOGS_")
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(
         os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT") for signal in signals
@@ -42,7 +42,7 @@ def enabled() -> bool:
 def fastapi_config(settings: Settings) -> TelemetryConfig:
     """Return the `telemetry` argument of the application. It excludes health checks."""
     if enabled() or settings.metrics_port:
-        # The SDK reads its resource from here. Later entries win, and so does OTEL_SERVICE_NAME.
+        # The SDK reads OTEL_RESOURCE_ATTRIBUTES. The user's entries come last and win, as OTEL_SERVICE_NAME does.
         attributes = {
             "service.name": SCOPE.replace("_", "-"),
             "service.version": __version__,
@@ -69,7 +69,7 @@ def log_processors() -> list[Processor]:
 
 @contextmanager
 def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
-    """Trace database statements and measure the pool and health, which is checked at each export.
+    """Trace database statements, and measure the pool and health. Each export runs the health checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
@@ -94,7 +94,7 @@ def _serve_metrics(host: str, port: int) -> Iterator[None]:
         server, thread = start_http_server(port, host)
     except OSError as error:
         raise OperatorError(
-            f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or set METRICS_PORT."
+            f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or change METRICS_PORT."
         ) from error
     provider = metrics.get_meter_provider()
     if not isinstance(provider, MeterProvider):  # FastAPI sets it only if a collector is configured
