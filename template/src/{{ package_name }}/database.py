@@ -118,7 +118,7 @@ class Database:
 
 
 class ReadOnlySession(Session):
-    """Refuses writes. It has no transaction, so a failed request could not roll them back."""
+    """Refuses writes: without a transaction, they would stay in the database if the request fails."""
 
 
 @event.listens_for(ReadOnlySession, "before_flush")

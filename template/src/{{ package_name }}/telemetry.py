@@ -1,7 +1,8 @@
 """OpenTelemetry: traces, metrics and logs, if the standard `OTEL_*` variables name a collector.
 
-FastAPI traces and measures requests, and configures the exporters. This module adds spans of database statements,
-metrics of pool and health, log lines, and the port for Prometheus. If no variable is set, it imports no SDK.
+FastAPI traces and measures requests, and configures the exporters. This module adds spans for database statements,
+metrics for pool and health, the export of log lines, and a port for Prometheus (`METRICS_PORT`). Without these
+variables, it imports no SDK.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ def enabled() -> bool:
 def fastapi_config(settings: Settings) -> TelemetryConfig:
     """Return the `telemetry` argument of the application. It excludes health checks."""
     if enabled() or settings.metrics_port:
-        # The SDK reads OTEL_RESOURCE_ATTRIBUTES. The user's entries come last and win, as OTEL_SERVICE_NAME does.
+        # The user's entries come last, so they override these. OTEL_SERVICE_NAME also overrides `service.name`.
         attributes = {
             "service.name": SCOPE.replace("_", "-"),
             "service.version": __version__,
@@ -52,7 +53,7 @@ def fastapi_config(settings: Settings) -> TelemetryConfig:
         given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
         defaults = [f"{name}={value}" for name, value in attributes.items()]
         os.environ["OTEL_RESOURCE_ATTRIBUTES"] = ",".join([*defaults, *filter(None, [given])])
-        # Seconds. With the default of 10, an unreachable collector delays the shutdown until the orchestrator kills.
+        # With the default of 10 s, an unreachable collector delays the shutdown until the process is killed.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     return {
         "auto_configure": True,
