@@ -50,9 +50,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            raise ConflictError(
-                f"Another {self.model.__name__} already has the same value in a unique field."
-            ) from error
+            raise ConflictError(f"Another {self.model.__name__} has the same value in a unique field.") from error
         return entity
 
     async def delete(self, entity: ModelT) -> None:
