@@ -57,7 +57,7 @@ class Database:
             except CONNECTION_ERRORS as error:
                 if loop.time() + delay > deadline:
                     raise connection_error(self._settings.database_url, error) from error
-                logger.warning("database_not_ready", reason=error_summary(error), retry_in=delay)
+                logger.warning("database_not_ready", reason=error_summary(error), retry_seconds=delay)
             else:
                 break
             await asyncio.sleep(delay)
@@ -109,7 +109,7 @@ class Database:
             async with asyncio.timeout(timeout):
                 await self._queue.acquire()
         except TimeoutError as error:
-            logger.warning("database_unavailable", reason=f"no connection became free within {timeout:g} s")
+            logger.warning("connection_pool_timeout", timeout_seconds=timeout)
             raise DatabaseUnavailableError from error
         try:
             yield

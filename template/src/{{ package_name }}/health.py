@@ -62,7 +62,7 @@ class Health:
         probe.cancel()
         if self._probe is probe:
             self._probe = None
-            logger.warning("health_database_timeout", seconds=self.deadline)
+            logger.warning("health_database_timeout", timeout_seconds=self.deadline)
         return None
 
     async def _query_revisions(self) -> frozenset[str] | None:

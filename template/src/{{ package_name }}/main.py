@@ -76,8 +76,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.health = Health(database, read_revisions())
         app.state.cache = TTLCache(ttl=settings.cache_ttl)
         with telemetry.instrument(database, app.state.health, settings):
-            logger.info("started", environment=settings.environment, version=__version__)
+            logger.info("service_started", environment=settings.environment, version=__version__)
             yield
     finally:
         await database.dispose()
-    logger.info("stopped")
+    logger.info("service_stopped")

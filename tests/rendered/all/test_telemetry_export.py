@@ -158,7 +158,7 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
     for event in ("answered", "Answered 1 times", "request"):
         (line,) = (line for line in lines if line["event"] == event and line.get("path") in (None, "/traced"))
         assert line.items() >= ids.items(), f"The log line of {event!r} has other ids: {line}"
-    assert "trace_id" not in next(line for line in lines if line["event"] == "started")
+    assert "trace_id" not in next(line for line in lines if line["event"] == "service_started")
 
     (record,) = (record for record in collector.records if record.body.string_value == "answered")
     assert (record.trace_id, record.span_id) == (request.trace_id, request.span_id)

@@ -68,8 +68,8 @@ async def test_too_many_planned_connections_are_logged(one_connection: Settings)
     database = Database(one_connection.model_copy(update={"instances": 1000}))
     with capture_logs() as lines:
         await database.connect()
-    warning = next(line for line in lines if line["event"] == "too_many_connections_planned")
-    assert (warning["wanted"], warning["connections_each"]) == (2000, 2)
+    warning = next(line for line in lines if line["event"] == "connection_limit_too_low")
+    assert (warning["connections"], warning["connections_per_instance"]) == (2000, 2)
     await database.dispose()
     database = Database(one_connection)
     with capture_logs() as lines:
