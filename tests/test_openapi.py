@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from answers import Answers
 from conftest import EnvironmentOf, Render
@@ -19,57 +19,82 @@ from my_service.main import create_app
 print(json.dumps(create_app(Settings(environment="test", log_level="ERROR")).openapi()))
 """
 
+Node = dict[str, Any]
+"""A part of the description."""
+
 
 @pytest.fixture(params=[{}, {"auth": "jwt"}], ids=["default", "jwt"])
-def openapi(request: pytest.FixtureRequest, render: Render, environment: EnvironmentOf) -> dict[str, Any]:
+def openapi(request: pytest.FixtureRequest, render: Render, environment: EnvironmentOf) -> Node:
     answers: Answers = request.param
     project = render(**answers)
     printed = environment(project).script(project, "-c", PROGRAM).stdout
-    described: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    described: Node = json.loads(printed.splitlines()[-1])
     return described
 
 
-def test_everything_has_a_description_and_a_valid_example(openapi: dict[str, Any]) -> None:
-    assert [problem for name, part in parts(openapi) for problem in problems(name, part, openapi)] == []
+def test_everything_has_a_description_and_a_valid_example(openapi: Node) -> None:
+    assert list(problems(openapi)) == []
 
 
-def test_missing_descriptions_and_wrong_examples_are_found(openapi: dict[str, Any]) -> None:
+def test_missing_descriptions_and_wrong_examples_are_found(openapi: Node) -> None:
     operation = openapi["paths"]["/api/v1/items"]["get"]
     operation["description"] = ""
+    operation["responses"]["404"]["content"]["application/problem+json"]["example"]["status"] = 409
     limit, after = operation["parameters"][:2]
     limit["description"] = ""
     after["schema"] = {"type": "integer", "examples": ["one"]}
-    found = [problem for name, part in parts(openapi) for problem in problems(name, part, openapi)]
-    assert found == [
+    fields = openapi["components"]["schemas"]["ItemRead"]["properties"]
+    fields["created_at"]["examples"] = ["yesterday"]
+    del fields["name"]["examples"]
+    assert list(problems(openapi)) == [
         "get /api/v1/items: no description",
         "get /api/v1/items limit: no description",
         "get /api/v1/items after: the example 'one' is not valid",
+        "get /api/v1/items 404: no example with this status",
+        "ItemRead.name: no example",
+        "ItemRead.created_at: the example 'yesterday' is not valid",
     ]
 
 
-def parts(openapi: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def problems(openapi: Node) -> Iterator[str]:
+    components = openapi["components"]
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
-            yield f"{method} {path}", {**operation, "examples": [], "example_elsewhere": True}
+            name = f"{method} {path}"
+            yield from missing_texts(name, operation, "summary", "description")
             for parameter in operation.get("parameters", []):
-                yield f"{method} {path} {parameter['name']}", {**parameter["schema"], "description": "", **parameter}
-    for name, schema in openapi["components"]["schemas"].items():
-        yield name, {**schema, "example_elsewhere": True}
+                yield from missing_texts(f"{name} {parameter['name']}", parameter, "description")
+                yield from example_problems(f"{name} {parameter['name']}", parameter["schema"], components)
+            for status, response in operation["responses"].items():
+                for content in response.get("content", {}).values():
+                    if content["schema"] == {"$ref": "#/components/schemas/Problem"}:
+                        yield from error_problems(f"{name} {status}", int(status), content, components)
+    for name, schema in components["schemas"].items():
+        yield from missing_texts(name, schema, "description")
         for field, value in schema.get("properties", {}).items():
-            yield f"{name}.{field}", value
+            yield from missing_texts(f"{name}.{field}", value, "description")
+            yield from example_problems(f"{name}.{field}", value, components)
+    for name, scheme in components.get("securitySchemes", {}).items():
+        yield from missing_texts(name, scheme, "description")
 
 
-def problems(name: str, part: dict[str, Any], openapi: dict[str, Any]) -> list[str]:
-    found = [] if part.get("description") else [f"{name}: no description"]
-    # Schemas have their examples in the fields. Constants, defaults and other schemas need none.
-    needless = {"example_elsewhere", "const", "enum", "default", "$ref", "items", "anyOf"} & part.keys()
-    examples = part.get("examples", [])
-    if not examples and not needless:
-        found.append(f"{name}: no example")
-    schema = {**part.get("schema", part), "components": openapi["components"]}
-    for example in examples:
-        try:
-            jsonschema.validate(example, schema)
-        except jsonschema.ValidationError:
-            found.append(f"{name}: the example {example!r} is not valid")
-    return found
+def error_problems(name: str, status: int, content: Node, components: Node) -> Iterator[str]:
+    example = content.get("example", {})
+    if example.get("status") != status:
+        yield f"{name}: no example with this status"
+    yield from example_problems(name, {**content["schema"], "examples": [example]}, components)
+
+
+def missing_texts(name: str, node: Node, *texts: str) -> Iterator[str]:
+    yield from (f"{name}: no {text}" for text in texts if not node.get(text))
+
+
+def example_problems(name: str, schema: Node, components: Node) -> Iterator[str]:
+    examples = schema.get("examples", [])
+    # Other schemas have examples in their fields. A constant or a choice shows its values.
+    if not examples and not {"const", "enum"} & schema.keys() and "$ref" not in json.dumps(schema):
+        yield f"{name}: no example"
+    validator = Draft202012Validator({**schema, "components": components}, validate_formats=True)
+    yield from (
+        f"{name}: the example {example!r} is not valid" for example in examples if not validator.is_valid(example)
+    )

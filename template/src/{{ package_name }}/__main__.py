@@ -122,8 +122,11 @@ def health() -> None:
     try:
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         report = json.load(connection.getresponse())
-    except OSError as error:
-        raise click.ClickException(f"No process answers on port {connection.port}: {error}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise click.ClickException(
+            f"No health report from port {connection.port} ({error}). Check that the service runs, that PORT is its "
+            "port, and that ALLOWED_HOSTS contains 127.0.0.1."
+        ) from None
     finally:
         connection.close()
     for name, state in report["checks"].items():

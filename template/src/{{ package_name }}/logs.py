@@ -25,11 +25,7 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 
 def configure_logging(settings: Settings, processors: Sequence[Processor] = ()) -> None:
-    """Configure structlog and the standard library's logging, which uvicorn and the libraries use.
-
-    Args:
-        processors: called for each line after redaction, before it is written.
-    """
+    """Configure structlog and the standard library's logging. `processors` get each line after redaction."""
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

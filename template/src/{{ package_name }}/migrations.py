@@ -28,14 +28,9 @@ def alembic_config() -> "Config":
 
 @dataclass(frozen=True)
 class Revisions:
-    """The revisions of this code.
+    """The revisions of this code."""
 
-    Args:
-        latest: the heads; more than one only with unmerged branches.
-        known: all revisions.
-    """
-
-    latest: frozenset[str]
+    latest: frozenset[str]  # the heads: more than one if branches are not merged
     known: frozenset[str]
 
     def is_compatible(self, applied: frozenset[str]) -> bool:

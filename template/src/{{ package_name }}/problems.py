@@ -38,11 +38,7 @@ def problem_response(
     headers: dict[str, str] | None = None,
     errors: list[FieldError] | None = None,
 ) -> ProblemResponse:
-    """Return an error response.
-
-    Args:
-        detail: a sentence for the client, with nothing internal in it.
-    """
+    """Return an error response. `detail` is a sentence for clients, without internal details."""
     context = getattr(request.state, "context", None)
     problem = Problem(
         title=HTTPStatus(status).phrase,
@@ -59,8 +55,13 @@ def problem_response(
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` argument of a route or application, for its OpenAPI description."""
-    content = {ProblemResponse.media_type: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+    def describe(title: str, status: int) -> dict[str, Any]:
+        example = {"type": "about:blank", "title": title, "status": status}
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        return {"description": title, "content": {ProblemResponse.media_type: content}}
+
+    return {status: describe(HTTPStatus(status).phrase, status) for status in statuses}
 
 
 def register_problem_handlers(app: FastAPI) -> None:
@@ -87,6 +88,9 @@ async def _on_http_exception(request: Request, error: Exception) -> ProblemRespo
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(method for method in METHODS if _is_allowed(request, method))
+        detail = detail or f"This path does not support {request.method}. It supports {headers['Allow']}."
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        detail = detail or "This path does not exist."
     return problem_response(request, error.status_code, detail, headers=headers)
 
 
@@ -102,7 +106,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> ProblemResp
         FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
         for problem in error.errors()
     ]
-    return problem_response(request, 422, "The request is not valid.", errors=errors)
+    return problem_response(request, 422, "Invalid values: `errors` names each field and its rule.", errors=errors)
 
 
 async def _on_service_error(request: Request, error: Exception) -> ProblemResponse:

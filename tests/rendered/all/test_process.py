@@ -2,6 +2,8 @@
 
 import signal
 import socket
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import httpx2
 import pytest
@@ -117,4 +119,15 @@ def test_health_command_checks_the_running_process() -> None:
         assert (healthy.returncode, healthy.stdout) == (0, "database: ok\nmigrations: ok\naccepting: ok\n")
     missing = run_python(*SERVE, "health", PORT=port)
     assert missing.returncode == 1
-    assert "No process answers" in missing.stderr
+    assert "No health report" in missing.stderr
+
+
+def test_health_command_names_the_settings_if_another_server_answers() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        refused = run_python(*SERVE, "health", PORT=str(server.server_port))
+        thread.join()
+    assert refused.returncode == 1
+    assert "ALLOWED_HOSTS" in refused.stderr
+    assert "Traceback" not in refused.stderr

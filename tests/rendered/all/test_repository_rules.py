@@ -29,6 +29,12 @@ async def test_change_to_a_taken_name_raises_conflict_error(samples: Repository[
         await samples.save(second)
 
 
+async def test_other_constraints_raise_conflict_error(session: AsyncSession, connection: AsyncConnection) -> None:
+    await create_sample_table(connection)
+    with pytest.raises(ConflictError, match=r"This HTTPSample .* violates a constraint"):
+        await SQLAlchemySamples(session).add(HTTPSample(note="no name"))
+
+
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort", ["id", "name"])
 async def test_pages_are_sorted(samples: Repository[HTTPSample], sort: str, descending: bool) -> None:

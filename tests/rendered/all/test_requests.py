@@ -40,7 +40,7 @@ async def test_timeout_returns_503_with_an_explanation(app: FastAPI, client: Asy
 
     response = await client.get("/wait")
     assert response.status_code == 503
-    assert response.json()["detail"] == "The request took too long."
+    assert response.json()["detail"].startswith("The response did not begin within")
 
 
 async def test_error_after_the_response_began_closes_the_connection(app: FastAPI, client: AsyncClient) -> None:
@@ -105,3 +105,20 @@ def test_database_of_a_newer_release_is_compatible(app: FastAPI, applied: set[st
     """A new release migrates the database while processes of the previous release still serve."""
     revisions = replace(app.state.health._revisions, latest=frozenset({"second"}), known=frozenset({"first", "second"}))
     assert revisions.is_compatible(frozenset(applied)) is compatible
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("GET", "/nowhere", "This path does not exist."),
+        ("DELETE", "/health", "This path does not support DELETE. It supports GET."),
+    ],
+)
+async def test_errors_of_the_router_name_the_rule(client: AsyncClient, method: str, path: str, detail: str) -> None:
+    assert (await client.request(method, path)).json()["detail"] == detail
+
+
+async def test_too_large_body_names_the_limit(client: AsyncClient, settings: Any) -> None:
+    response = await client.post("/nowhere", content=b"x" * (settings.max_body_size + 1))
+    assert response.status_code == 413
+    assert response.json()["detail"] == f"The request body is larger than {settings.max_body_size} bytes."

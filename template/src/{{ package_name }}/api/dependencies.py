@@ -17,6 +17,7 @@ from ..health import Health
 from ..utils.cache import TTLCache
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+BEARER = HTTPBearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
 
 
 async def get_app_settings(request: Request) -> Settings:
@@ -55,7 +56,7 @@ async def get_db_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 async def get_bearer_token(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> str:
     """Return the bearer token of the request. It is not verified yet."""
     if credentials is None:

@@ -13,11 +13,7 @@ from .base import HTTPMiddleware
 
 
 class BodyLimitMiddleware(HTTPMiddleware):
-    """Answers 413 to a body that is too large, by its declared length or while it is read.
-
-    Args:
-        max_size: bytes.
-    """
+    """Answers 413 if the body is larger than `max_size` bytes. It checks `Content-Length` and the body itself."""
 
     def __init__(self, app: ASGIApp, max_size: int) -> None:
         super().__init__(RequestBodyLimitMiddleware(app, max_body_size=max_size))
@@ -26,18 +22,14 @@ class BodyLimitMiddleware(HTTPMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("Content-Length", "")
         if declared.isdecimal() and int(declared) > self._max_size:
-            await problem_response(Request(scope), 413)(scope, receive, send)
+            detail = f"The request body is larger than {self._max_size} bytes."
+            await problem_response(Request(scope), 413, detail)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
 class OverloadMiddleware(HTTPMiddleware):
-    """Answers 503 to requests beyond the limit, and to a request that takes too long.
-
-    Args:
-        max_requests: limit of concurrent requests.
-        timeout: seconds until a response must begin.
-    """
+    """Answers 503 beyond `max_requests` concurrent requests, and if a response does not begin in `timeout` seconds."""
 
     def __init__(self, app: ASGIApp, max_requests: int, timeout: float) -> None:
         super().__init__(app)
@@ -51,7 +43,8 @@ class OverloadMiddleware(HTTPMiddleware):
             await self.app(scope, receive, send)
             return
         if self._active >= self._max_requests:
-            await problem_response(Request(scope), 503, "Too many concurrent requests.")(scope, receive, send)
+            detail = f"Too many concurrent requests: the limit is {self._max_requests}. Try again later."
+            await problem_response(Request(scope), 503, detail)(scope, receive, send)
             return
 
         async def send_in_time(message: Message) -> None:
@@ -66,6 +59,7 @@ class OverloadMiddleware(HTTPMiddleware):
         except TimeoutError:
             if not deadline.expired():
                 raise
-            await problem_response(Request(scope), 503, "The request took too long.")(scope, receive, send)
+            detail = f"The response did not begin within {self._timeout:g} s. Try again later."
+            await problem_response(Request(scope), 503, detail)(scope, receive, send)
         finally:
             self._active -= 1

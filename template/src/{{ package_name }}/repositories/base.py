@@ -15,20 +15,13 @@ Position = tuple[Any, UUID]
 
 @dataclass(frozen=True)
 class PageRequest:
-    """One page of a sorted and filtered list.
-
-    Args:
-        limit: the number of entities at most.
-        sort: the attribute to sort by, which is never None; ties are sorted by key, the order of creation.
-        after: the position of the last entity of the previous page.
-        filters: attributes and the values that they must have.
-    """
+    """Request for one page of a sorted and filtered list."""
 
     limit: int
-    sort: str = "id"
+    sort: str = "id"  # an attribute that is never None; entities with equal values are sorted by id
     descending: bool = False
-    after: Position | None = None
-    filters: Mapping[str, object] = field(default_factory=dict)
+    after: Position | None = None  # position of the last entity of the previous page
+    filters: Mapping[str, object] = field(default_factory=dict)  # attributes and their required values
 
 
 class Repository(Protocol[ModelT]):

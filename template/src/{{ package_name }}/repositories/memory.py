@@ -68,4 +68,4 @@ class InMemoryRepository(Generic[ModelT]):
         values = [getattr(entity, column) for column in columns]
         for other in self._entities.values():
             if other is not entity and None not in values and values == [getattr(other, column) for column in columns]:
-                raise ConflictError(f"Another {self.model.__name__} has the same value in a unique field.")
+                raise ConflictError(f"Another {self.model.__name__} has the same {' and '.join(columns)}.")

@@ -1,5 +1,6 @@
 """Repository with SQLAlchemy."""
 
+import re
 from collections.abc import Sequence
 from typing import Generic
 from uuid import UUID
@@ -10,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import ConflictError, NotFoundError
 from .base import ModelT, PageRequest
+
+DUPLICATE = re.compile(r"Key \(([\w, ]+)\)=\(.*\) already exists|UNIQUE constraint failed: ([\w., ]+)", re.DOTALL)
+"""Pattern of the columns of a violated unique constraint, in the error messages of database servers."""
 
 
 class SQLAlchemyRepository(Generic[ModelT]):
@@ -50,7 +54,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            raise ConflictError(f"Another {self.model.__name__} has the same value in a unique field.") from error
+            raise ConflictError(self._describe_conflict(error)) from error
         return entity
 
     async def delete(self, entity: ModelT) -> None:
@@ -59,3 +63,10 @@ class SQLAlchemyRepository(Generic[ModelT]):
 
     async def count(self) -> int:
         return await self._session.scalar(select(func.count()).select_from(self.model)) or 0
+
+    def _describe_conflict(self, error: IntegrityError) -> str:
+        found = DUPLICATE.search(str(getattr(error.orig, "detail", None) or error.orig))
+        if found is None:
+            return f"This {self.model.__name__} conflicts with other data: it violates a constraint of the database."
+        columns = [column.rpartition(".")[2] for column in (found[1] or found[2]).split(", ")]
+        return f"Another {self.model.__name__} has the same {' and '.join(columns)}."

@@ -13,7 +13,7 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """Error response (RFC 9457)."""
 
-    type: str = Field(default="about:blank", description="Kind of the problem. `about:blank`: the status says it")
+    type: str = Field(default="about:blank", description="Always `about:blank`", examples=["about:blank"])
     title: str = Field(description="Name of the status", examples=["Not Found"])
     status: int = Field(description="HTTP status", examples=[404])
     detail: str | None = Field(default=None, description="Reason", examples=["Order 7 does not exist."])
