@@ -68,4 +68,7 @@ def examine(project: Path, python: Environment, database: str) -> tuple[bool, st
             options += ["--header", f"Authorization: Bearer {token}", "--exclude-path-regex", "/auth/logout$"]
         tool = Path(sys.executable).with_name("schemathesis")
         finished = run_unchecked(tool, "run", f"{service.url}/openapi.json", *options, cwd=project)
+        if token:  # An example that ends the session would make all later requests 401.
+            headers = {"Authorization": f"Bearer {token}"}
+            assert service.client.get("/api/v1/auth/me", headers=headers).status_code == 200
     return finished.returncode == 0, finished.stdout
