@@ -359,6 +359,6 @@ def find_python(version: str) -> Path | None:
     candidates = [Path(found)] if (found := shutil.which(f"python{version}")) else []
     candidates += sorted(Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob(f"versions/{version}.*/bin/python"))
     for candidate in candidates:
-        if run_unchecked(candidate, "-c", "import ssl", cwd=Path("/")).returncode == 0:
+        if run_unchecked(candidate, "-c", "import ssl, sqlite3", cwd=Path("/")).returncode == 0:
             return candidate
     return None

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, Render, find_python, run, run_unchecked, skip_outside_ci
 
 TOOLS = ["pip-tools", "uv"]
+OLD_PYTHONS = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10")
 
 
 def directory_of(render: Render, name: str) -> Path:
@@ -68,15 +69,16 @@ def fresh(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Pat
 
 
 def test_old_python_is_rejected(fresh: Path) -> None:
-    python = next(filter(None, map(find_python, ("3.10", "3.9", "3.8"))), None)
-    if not python:
-        skip_outside_ci("no Python before 3.11: install Python 3.10, on the path or with pyenv")
-    refused = install(fresh, f"PYTHON={python}")
-    assert refused.returncode != 0
-    assert refused.stderr.splitlines()[0] == (
-        f"{python} is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12"
-    )
-    assert not (fresh / ".venv").exists()
+    pythons = [python for version in OLD_PYTHONS if (python := find_python(version))]
+    if not pythons:
+        skip_outside_ci("There is no Python before 3.11. Install Python 3.10, on the path or with pyenv.")
+    for python in pythons:
+        refused = install(fresh, f"PYTHON={python}")
+        assert refused.returncode != 0
+        assert refused.stderr.splitlines()[0] == (
+            f"{python} is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12"
+        )
+        assert not (fresh / ".venv").exists()
 
 
 def test_missing_python_is_reported(fresh: Path) -> None:
