@@ -36,7 +36,7 @@ class Database:
         self.read_only_sessions = async_sessionmaker(
             read_only, sync_session_class=ReadOnlySession, expire_on_commit=False
         )
-        # First in, first out. Without this queue, the pool would serve the latest request, even if others wait longer.
+        # Requests get connections in the order of their arrival. The pool itself would serve the latest request first.
         self._queue = asyncio.Semaphore(self.backend.max_connections(settings))
         self._trimming: asyncio.Task[None] | None = None
 

@@ -1,8 +1,8 @@
 """OpenTelemetry: traces, metrics and logs, if the standard `OTEL_*` variables name a collector.
 
 FastAPI traces and measures requests, and configures the exporters. This module adds spans for database statements,
-metrics for pool and health, the export of log lines, and a port for Prometheus (`METRICS_PORT`). Without these
-variables, it imports no SDK.
+metrics for pool and health, the export of log lines, and a port for Prometheus (`METRICS_PORT`). If none of
+these variables is set, it imports no SDK.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ def log_processors() -> list[Processor]:
 
 @contextmanager
 def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
-    """Trace database statements, and measure the pool and health. Each export runs the health checks.
+    """Trace database statements, and measure the pool and health. Each collection of metrics runs the checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
