@@ -53,9 +53,9 @@ def copy_data(*, project: Project, python: Path | None, source: str, target: str
     """Copy all rows from one database to another.
 
     SOURCE and TARGET are database URLs, such as sqlite:///my_service.db and postgresql://user:password@host/name.
-    Both databases need the same migrations, and TARGET must be empty. The command only reads SOURCE. It copies all
-    rows in one transaction, and commits only if both sides have the same row counts and checksums. Stop the service
-    first, because the command does not copy rows that the service writes meanwhile.
+    Both databases need the same migrations. TARGET may only have rows that SOURCE has too. The command only reads
+    SOURCE. It copies all rows in one transaction, and commits only if both sides have the same row counts and
+    checksums. Stop the service first, because the command does not copy rows that the service writes meanwhile.
     """
     project.run("copy_data", source, target, python=python)
 

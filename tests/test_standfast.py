@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -430,8 +431,17 @@ def test_copy_to_postgresql_and_back_keeps_every_type(owned: Owned, target: str,
 @pytest.mark.slow
 def test_target_with_rows_is_rejected(owned: Owned, target: str) -> None:
     query(target, "INSERT INTO my_service.counter (id) VALUES (gen_random_uuid())")
-    assert_refused(owned.copy(owned.source, target), "The target must be empty, but counter has rows.")
+    assert_refused(owned.copy(owned.source, target), "TARGET has a row of counter that SOURCE does not have")
     assert count(target) == 1
+
+
+@pytest.mark.slow
+def test_rows_that_equal_the_source_are_accepted(owned: Owned, target: str) -> None:
+    with sqlite3.connect(owned.source.removeprefix("sqlite:///")) as source:
+        (key, number) = source.execute("SELECT id, number FROM counter LIMIT 1").fetchone()
+    query(target, f"INSERT INTO my_service.counter (id, number) VALUES ('{key}', {number})")
+    finished = owned.copy(owned.source, target)
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import URL, Column, Connection, Table, bindparam, func, insert, inspect, literal_column, select, update
+from sqlalchemy import URL, Column, Connection, Table, bindparam, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from _project import (
@@ -102,7 +103,8 @@ async def copy(project: Project, source_url: URL, target_url: URL) -> int:
     """
     tables = project.metadata.sorted_tables
     async with connect(project, source_url) as source, connect(project, target_url) as target:
-        await check(project, source, target, tables)
+        await check(project, source, target)
+        await delete_equal_rows(source, target, tables)
         return await copy_tables(source, target, tables)
 
 
@@ -126,11 +128,11 @@ async def connect(project: Project, url: URL) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-async def check(project: Project, source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> None:
-    """Check that both databases have the same migrations, and that the target has no rows.
+async def check(project: Project, source: AsyncConnection, target: AsyncConnection) -> None:
+    """Check that both databases have the same migrations.
 
     Raises:
-        CommandError: they differ, or the target has rows.
+        CommandError: they differ.
     """
     version_table = project.version_table
 
@@ -144,9 +146,32 @@ async def check(project: Project, source: AsyncConnection, target: AsyncConnecti
         revisions.append(set(await connection.scalars(select(version_table.c.version_num))))
     if revisions[0] != revisions[1]:
         raise CommandError("Source and target have different migrations: run `alembic upgrade head` on both first.")
-    for table in tables:
-        if await target.scalar(select(literal_column("1")).select_from(table).limit(1)):
-            raise CommandError(f"The target must be empty, but {table.name} has rows. Use an empty database.")
+
+
+async def delete_equal_rows(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> None:
+    """Delete the rows of the target that the source has too, such as rows that migrations inserted.
+
+    Raises:
+        CommandError: the target has a row that the source does not have.
+    """
+    for table in reversed(tables):
+        # The time of a migration differs between the databases.
+        compared = [column.key for column in table.columns if column.server_default is None and column.onupdate is None]
+        keys = list(table.primary_key.columns)
+        async for rows in batches(target, table):
+            for row in rows:
+                same_key = select(table).where(*(column == row[column.key] for column in keys))
+                found = (await source.execute(same_key)).mappings().one_or_none()
+                if found is None or any(canonical(found[key]) != canonical(row[key]) for key in compared):
+                    raise CommandError(
+                        f"TARGET has a row of {table.name} that SOURCE does not have: {describe(row, keys)}. "
+                        "Use an empty database."
+                    )
+        await target.execute(delete(table))
+
+
+def describe(row: dict[str, Any], keys: list[Column[Any]]) -> str:
+    return ", ".join(f"{column.key} {row[column.key]}" for column in keys)
 
 
 async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> int:
@@ -182,7 +207,7 @@ async def copy_table(
     own = [column for column in table.columns if any(key.column.table is table for key in column.foreign_keys)]
     async for rows in batches(source, table):
         sent.add(rows)
-        await target.execute(insert(table), [{**row, **dict.fromkeys(column.key for column in own)} for row in rows])
+        await insert_rows(target, table, [{**row, **dict.fromkeys(column.key for column in own)} for row in rows])
         progress(len(rows))
     if own:
         keys = list(table.primary_key.columns)
@@ -200,6 +225,25 @@ async def copy_table(
         sequence = func.pg_get_serial_sequence(str(table), column.name)
         await target.execute(select(func.setval(sequence, select(func.max(column)).scalar_subquery())))
     return sent
+
+
+async def insert_rows(target: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows.
+
+    Raises:
+        CommandError: the target refuses a row, which the message names.
+    """
+    try:
+        async with target.begin_nested():
+            await target.execute(insert(table), rows)
+    except StatementError as error:
+        if len(rows) > 1:
+            for row in rows:
+                await insert_rows(target, table, [row])
+        raise CommandError(
+            f"Nothing was copied: TARGET refuses the row {describe(rows[0], list(table.primary_key.columns))} of "
+            f"{table.name}: {error.orig}. Correct the row in SOURCE."
+        ) from error
 
 
 def references(row: dict[str, Any], keys: list[Column[Any]], own: list[Column[Any]]) -> dict[str, Any]:
