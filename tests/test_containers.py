@@ -220,6 +220,7 @@ def test_development_compose_file_works(engine: Engine, project: Render, backend
             assert "statement_timeout=30s" in engine.exec(database, *query, timeouts)
             assert engine.exec(database, *query, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'") == "f"
             assert int(engine.exec(database, *query, "SELECT count(*) FROM pg_stat_statements")) > 0
+            engine.exec(database, *query, "SET ROLE app; CREATE EXTENSION pg_trgm")
         for way in (["downgrade", "base"], ["upgrade", "head"]):
             if engine.program == "docker":
                 compose.run("run", "--rm", "migrate", *way)
