@@ -22,7 +22,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10, message: str = "") -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30, message: str = "") -> None:
     """Poll a condition until it is true. An exception in the condition ends the wait.
 
     Raises:

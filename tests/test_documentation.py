@@ -70,6 +70,7 @@ INSTEAD = (
 RUN_ELSEWHERE = {
     r"make audit|make test|make revision": "test_new_project_serves_and_passes_its_ci",
     r"python -m (venv|pip) .*|uv sync": "test_new_project_serves_and_passes_its_ci",
+    r"alembic (merge heads|revision) -m .*": "test_merged_branches_pass_the_suite",
     r"python -m my_service --reload": "test_development_compose_file_works",
     r"python -m pytest -n logical --cov": "test_rendered_suite_passes",
     r"python scripts/update_requirements\.py": "test_new_project_is_up_to_date_and_can_be_upgraded",

@@ -20,7 +20,7 @@ from conftest import ROOT, Render, run
 TRACES = {
     "sqlite": re.compile(r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b", re.IGNORECASE),
     "plain": re.compile(r"schema_namespace(?!: ''|`)|[Ss]chema namespace|CreateSchema"),
-    "namespaced": re.compile(r"include_object"),
+    "namespaced": re.compile(r"Ignore tables without a model"),
     "bare": re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
     "without users": re.compile(r"argon2|pyjwt|\bjwt\b|UserSession|/auth\b|create_user|REFRESH_TOKEN", re.IGNORECASE),
     "pip-tools": re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),

@@ -84,7 +84,6 @@ from uuid import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base
-from .postgresql_types import JSONDocument, UUIDArray
 
 
 class Status(StrEnum):
@@ -95,8 +94,8 @@ class Status(StrEnum):
 class Order(Base):
     number: Mapped[int] = mapped_column(index=True)
     status: Mapped[Status]
-    parts: Mapped[list[UUID]] = mapped_column(UUIDArray)
-    plan: Mapped[dict[str, Any]] = mapped_column(JSONDocument)
+    parts: Mapped[list[UUID]]
+    plan: Mapped[dict[str, Any]]
 """
 
 
@@ -109,7 +108,7 @@ def test_generated_migration_of_a_new_model_passes_the_suite(
     with (models / "__init__.py").open("a") as init:
         init.write("\nfrom .order import Order\n")
     python = environment(service)
-    python.run(service, "alembic", "revision", "--autogenerate", "-m", "add orders", DATABASE_URL=database)
+    python.script(service, "scripts/make_revision.py", "add orders")
     written = next((service / "alembic" / "versions").glob("*_add_orders.py"))
     python.run(service, "ruff", "check", "--no-cache", str(written))
     python.run(service, "ruff", "format", "--no-cache", "--check", str(written))

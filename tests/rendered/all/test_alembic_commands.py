@@ -53,6 +53,15 @@ async def test_downgrade_to_base_leaves_nothing(engine: AsyncEngine) -> None:
         assert await connection.run_sync(schemas_and_tables) == before
 
 
+async def test_commands_that_read_change_nothing(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        before = await connection.run_sync(schemas_and_tables)
+    run_alembic("current")
+    run_python("-m", "alembic", "check")  # fails, because the migrations are missing
+    async with engine.connect() as connection:
+        assert await connection.run_sync(schemas_and_tables) == before
+
+
 async def test_tables_are_created_only_in_their_schema(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         if connection.dialect.name != "sqlite" or Base.metadata.schema is None:

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 import pytest
+from processes import run_alembic
 from sqlalchemy import Connection
 
 from my_service.backends import backend_for, postgresql
@@ -30,4 +31,17 @@ async def test_migration_waits_while_another_process_migrates(
         await first.run_sync(lambda _: locks.close())
         await second.run_sync(lock)
         await second.run_sync(lambda _: locks.close())
+    await engine.dispose()
+
+
+async def test_commands_that_read_do_not_wait_for_the_lock(empty_database: str, empty_settings: Settings) -> None:
+    backend = backend_for(empty_settings.database_url)
+    engine = backend.create_migration_engine(empty_settings)
+
+    def read(connection: Connection) -> None:
+        with backend.migration_lock(connection, empty_settings):
+            run_alembic("current")
+
+    async with engine.connect() as connection:
+        await connection.run_sync(read)
     await engine.dispose()

@@ -41,6 +41,14 @@ class Backend(Protocol):
         """
         return nullcontext()
 
+    def check_foreign_keys(self, connection: Connection) -> None:
+        """Check the references of all rows after a migration, if the server did not check them.
+
+        Raises:
+            OperatorError: a row refers to a row that does not exist.
+        """
+        return
+
     def read_environment(self, connection: Connection, version_table: TableClause) -> str | None:
         """Return the environment that `write_environment` stored in this database, if any."""
 
