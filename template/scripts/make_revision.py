@@ -58,8 +58,8 @@ def apply_and_revert(script: Script, url: URL) -> None:
     except CommandError as error:
         database = url.get_backend_name()
         raise CommandError(
-            f"{script.path} fails on {database}.\n{error}\nCorrect the file, and try it with make test. "
-            f'If the statement is not for {database}, put it below: if op.get_context().dialect.name != "{database}":'
+            f"{script.path} fails on {database}.\n{error}\nCorrect the file, and try it with make test. For statements "
+            f'that {database} does not know, write:\n    if op.get_context().dialect.name != "{database}":'
         ) from error
 
 
