@@ -70,7 +70,7 @@ def log_processors() -> list[Processor]:
 
 @contextmanager
 def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
-    """Trace database statements, and measure the pool and health. Each collection of metrics runs the checks.
+    """Trace database statements, and measure the pool and health. Each export of metrics runs the health checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
