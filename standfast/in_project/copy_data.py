@@ -164,14 +164,14 @@ async def delete_equal_rows(source: AsyncConnection, target: AsyncConnection, ta
                 found = (await source.execute(same_key)).mappings().one_or_none()
                 if found is None or any(canonical(found[key]) != canonical(row[key]) for key in compared):
                     raise CommandError(
-                        f"TARGET has a row of {table.name} that SOURCE does not have: {describe(row, keys)}. "
+                        f"TARGET has a row of {table.name} that SOURCE does not have: {describe(table, row)}. "
                         "Use an empty database."
                     )
         await target.execute(delete(table))
 
 
-def describe(row: dict[str, Any], keys: list[Column[Any]]) -> str:
-    return ", ".join(f"{column.key} {row[column.key]}" for column in keys)
+def describe(table: Table, row: dict[str, Any]) -> str:
+    return ", ".join(f"{column.key} {row[column.key]}" for column in table.primary_key.columns)
 
 
 async def copy_tables(source: AsyncConnection, target: AsyncConnection, tables: Sequence[Table]) -> int:
@@ -241,8 +241,8 @@ async def insert_rows(target: AsyncConnection, table: Table, rows: list[dict[str
             for row in rows:
                 await insert_rows(target, table, [row])
         raise CommandError(
-            f"Nothing was copied: TARGET refuses the row {describe(rows[0], list(table.primary_key.columns))} of "
-            f"{table.name}: {error.orig}. Correct the row in SOURCE."
+            f"Nothing was copied: TARGET refuses the row {describe(table, rows[0])} of {table.name}: "
+            f"{error.orig}. Correct the row in SOURCE."
         ) from error
 
 
