@@ -297,6 +297,13 @@ def stop_postgres(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """Return the URL of an empty database, in the form that hosting providers use."""
+    with created_database(postgres.replace("+asyncpg", "").partition("?")[0]) as url:
+        yield url
+
+
 @contextmanager
 def created_database(server: str, template: str = "template1") -> Iterator[str]:
     """Create a database, yield its URL, and drop it.
@@ -352,6 +359,18 @@ def component(variable: str, program: str) -> str:
             f"{program} is not installed. Run `apt-get install {program}`, or set {variable} (see .ci/run)."
         )
     return found
+
+
+def replace(project: Path, name: str, old: str, new: str, *, count: int = 1) -> None:
+    """Replace text in a file of a project.
+
+    Args:
+        count: the number of places; -1 for all.
+    """
+    path = project / name
+    text = path.read_text("utf-8")
+    assert old in text, f"{name} does not contain {old!r}."
+    path.write_text(text.replace(old, new, count), "utf-8")
 
 
 def find_python(version: str) -> Path | None:

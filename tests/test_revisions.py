@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import Environment, EnvironmentOf, Render, created_database, query, run_unchecked
+from conftest import Environment, EnvironmentOf, Render, query, replace, run_unchecked
 
 pytestmark = pytest.mark.slow
 
@@ -72,17 +71,17 @@ class Owner:
             init.write(f"from . import {name}\n")
 
     def edit(self, path: str, before: str, after: str) -> None:
-        file = self.project / path
-        text = file.read_text("utf-8")
-        assert before in text, f"{path} does not contain {before!r}."
-        file.write_text(text.replace(before, after), "utf-8")
+        replace(self.project, path, before, after, count=-1)
 
     def edit_model(self, before: str, after: str) -> None:
         self.edit("src/my_service/models/order.py", before, after)
 
+    def run_python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = self.python.variables(self.project, **environment)
+        return run_unchecked(self.python.python, *arguments, cwd=self.project, **variables)
+
     def make_revision(self, message: str) -> subprocess.CompletedProcess[str]:
-        command = (self.python.python, "scripts/make_revision.py", message)
-        return run_unchecked(*command, cwd=self.project, **self.python.variables(self.project))
+        return self.run_python("scripts/make_revision.py", message)
 
     def revise(self, message: str) -> str:
         """Return the text of a new migration."""
@@ -93,10 +92,7 @@ class Owner:
         return written.read_text("utf-8")
 
     def alembic(self, *arguments: str, url: str) -> subprocess.CompletedProcess[str]:
-        command = (self.python.python, "-m", "alembic", *arguments)
-        return run_unchecked(
-            *map(str, command), cwd=self.project, **self.python.variables(self.project, DATABASE_URL=url)
-        )
+        return self.run_python("-m", "alembic", *arguments, DATABASE_URL=url)
 
     def test_migrations(self, url: str) -> None:
         self.python.run(self.project, "pytest", "-q", "tests/test_migrations.py", TEST_DATABASE_URL=url)
@@ -106,13 +102,6 @@ class Owner:
 def owner(project: Render, environment: EnvironmentOf) -> Owner:
     service = project(include_example=False)
     return Owner(service, environment(service))
-
-
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """Yield the URL of an empty database."""
-    with created_database(postgres.replace("+asyncpg", "").partition("?")[0]) as url:
-        yield url
 
 
 def test_models_change_step_by_step(owner: Owner, postgres: str) -> None:
@@ -171,16 +160,13 @@ def test_failing_migration_is_reported_without_a_traceback(owner: Owner, databas
     owner.add_model()
     owner.revise("add orders")
     (written,) = owner.versions.glob("*.py")
-    written.write_text(written.read_text("utf-8").replace("def upgrade() -> None:\n", FAILING), "utf-8")
+    owner.edit(f"alembic/versions/{written.name}", "def upgrade() -> None:\n", FAILING)
     finished = owner.alembic("upgrade", "head", url=database)
     assert finished.returncode != 0
     assert "The migration failed: " in finished.stdout
     assert "SELECT nonsense" in finished.stdout
     assert "Traceback" not in finished.stdout + finished.stderr
-    command = (owner.python.python, "scripts/init_db.py")
-    finished = run_unchecked(
-        *command, cwd=owner.project, **owner.python.variables(owner.project, DATABASE_URL=database)
-    )
+    finished = owner.run_python("scripts/init_db.py", DATABASE_URL=database)
     assert "The migration failed: " in finished.stderr
     assert "Cannot connect" not in finished.stderr
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from answers import CORNERS, HOSTILE, LONGEST, Answers, suites
-from conftest import EnvironmentOf, Render, created_database, in_fast_part, query
+from conftest import EnvironmentOf, Render, in_fast_part, query
 from processes import serving
 
 RUNS = suites()
@@ -36,13 +35,6 @@ def test_suite_passes_with_unusual_names(
 ) -> None:
     service = project(**answers)
     environment(service).run(service, "pytest", "-q", TEST_DATABASE_URL=postgres)
-
-
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """Return the URL of an empty database, in the form that hosting providers use."""
-    with created_database(postgres.replace("+asyncpg", "").partition("?")[0]) as url:
-        yield url
 
 
 TABLES = """

@@ -27,6 +27,7 @@ from conftest import (
     in_fast_part,
     query,
     releases,
+    replace,
     run,
     run_unchecked,
 )
@@ -111,13 +112,6 @@ def test_updated_project_equals_a_new_render(
 # ----------------------------------------------------------------------------- changes of the owner
 
 Edit = Callable[[Path], None]
-
-
-def replace(project: Path, name: str, old: str, new: str) -> None:
-    path = project / name
-    text = path.read_text("utf-8")
-    assert old in text, f"{name} does not contain {old!r}."
-    path.write_text(text.replace(old, new, 1), "utf-8")
 
 
 def append(project: Path, name: str, text: str) -> None:
