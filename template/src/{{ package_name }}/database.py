@@ -1,11 +1,12 @@
 """The database of a process: engines, sessions, and the queue for connections."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from sqlalchemy import URL, QueuePool, event, text
+from sqlalchemy import URL, QueuePool, TextClause, event, text
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -17,6 +18,11 @@ from .logs import get_logger
 from .schemas.health import PoolStatus
 
 logger = get_logger(__name__)
+
+AFTER_COMMIT = "after_commit"
+"""Key in `Session.info` of the functions to call after the commit."""
+
+SET_LOCAL = re.compile(r"\s*SET\s+LOCAL\b", re.IGNORECASE)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
 """Errors of a failing connection. `OSError` is here because drivers let it pass unchanged."""
@@ -31,11 +37,12 @@ class Database:
         self.engine = self.backend.create_engine(settings)
         # Health checks do not wait behind requests, nor take a connection from them.
         self.probe_engine = self.backend.create_probe_engine(settings)
-        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        # A session that is used after its end raises an error. By default, it would open a new transaction, which
+        # nobody ends.
+        options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
+        self.sessions = async_sessionmaker(self.engine, **options)
         read_only = self.engine.execution_options(**self.backend.read_only_options())
-        self.read_only_sessions = async_sessionmaker(
-            read_only, sync_session_class=ReadOnlySession, expire_on_commit=False
-        )
+        self.read_only_sessions = async_sessionmaker(read_only, sync_session_class=ReadOnlySession, **options)
         # Requests get connections in the order of their arrival. The pool itself would serve the latest request first.
         self._queue = asyncio.Semaphore(self.backend.max_connections(settings))
         self._trimming: asyncio.Task[None] | None = None
@@ -75,6 +82,8 @@ class Database:
             await _open_connection(session)
             yield session
             await session.commit()
+            for action in session.info.get(AFTER_COMMIT, ()):
+                action()
 
     @asynccontextmanager
     async def read_only_session(self) -> AsyncIterator[AsyncSession]:
@@ -82,13 +91,13 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: no connection could be opened, or none became free in time.
-            InvalidRequestError: the session was used to write.
+            InvalidRequestError: the session was used for something that needs a transaction.
         """
         async with self._connection_slot(), self.read_only_sessions() as session:
             await _open_connection(session)
             yield session
             if session.new or session.dirty or session.deleted:
-                _refuse_write()
+                _refuse("write")
 
     def pool_status(self) -> PoolStatus:
         pool = self.engine.pool
@@ -118,18 +127,37 @@ class Database:
 
 
 class ReadOnlySession(Session):
-    """Refuses writes: without a transaction, they would stay in the database if the request fails."""
+    """Refuses everything that needs a transaction, because it has none.
+
+    It cannot see what textual SQL does: there, only `SET LOCAL` is refused.
+    """
+
+    def begin_nested(self) -> NoReturn:
+        _refuse("use savepoints")
 
 
 @event.listens_for(ReadOnlySession, "before_flush")
-def _refuse_write(*_: object) -> NoReturn:
-    raise InvalidRequestError("GET sessions are read-only; use POST, PATCH or DELETE.")
+def _refuse_flush(*_: object) -> NoReturn:
+    _refuse("write")
 
 
 @event.listens_for(ReadOnlySession, "do_orm_execute")
-def _refuse_write_statement(statement: ORMExecuteState) -> None:
-    if statement.is_insert or statement.is_update or statement.is_delete:
-        _refuse_write()
+def _refuse_statement(execution: ORMExecuteState) -> None:
+    statement = execution.statement
+    if execution.is_insert or execution.is_update or execution.is_delete:
+        _refuse("write")
+    if execution.execution_options.get("stream_results"):
+        _refuse("stream rows")
+    if getattr(statement, "_for_update_arg", None) is not None:
+        _refuse("lock rows")
+    if isinstance(statement, TextClause) and SET_LOCAL.match(statement.text):
+        _refuse("use SET LOCAL")
+
+
+def _refuse(action: str) -> NoReturn:
+    raise InvalidRequestError(
+        f"GET sessions are read-only and cannot {action}. Use POST, PATCH or DELETE, or database.session()."
+    )
 
 
 async def _open_connection(session: AsyncSession) -> None:

@@ -13,6 +13,10 @@ class ConflictError(ServiceError):
     """The change conflicts with existing data."""
 
 
+class InvalidValueError(ServiceError):
+    """A value in the request is not valid, for example because it refers to an entity that does not exist."""
+
+
 class PreconditionFailedError(ServiceError):
     """The entity has changed since the client read it."""
 

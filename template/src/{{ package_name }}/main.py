@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 timeout=settings.request_timeout,
             ),
             Middleware(middleware.BodyLimitMiddleware, max_size=settings.max_body_size),
+            Middleware(middleware.HeadMiddleware),
             Middleware(middleware.UnexpectedErrorMiddleware),
         ],
     )
@@ -74,7 +75,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.connect()
         app.state.database = database
         app.state.health = Health(database, read_revisions())
-        app.state.cache = TTLCache(ttl=settings.cache_ttl)
+        app.state.cache = TTLCache(ttl=settings.cache_ttl, size=settings.cache_size)
         with telemetry.instrument(database, app.state.health, settings):
             logger.info("service_started", environment=settings.environment, version=__version__)
             yield

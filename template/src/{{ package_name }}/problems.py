@@ -7,20 +7,35 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Match
 
-from .database import Database
-from .errors import ConflictError, DatabaseUnavailableError, NotFoundError, PreconditionFailedError, ServiceError
+from .database import Database, error_summary
+from .errors import (
+    ConflictError,
+    DatabaseUnavailableError,
+    InvalidValueError,
+    NotFoundError,
+    PreconditionFailedError,
+    ServiceError,
+)
+from .logs import get_logger
+from .repositories.constraints import constraint_error
 from .schemas.problem import FieldError, Problem
 
+logger = get_logger(__name__)
+
 STATUSES: dict[type[ServiceError], int] = {
+    ServiceError: 400,
     NotFoundError: 404,
     ConflictError: 409,
     PreconditionFailedError: 412,
+    InvalidValueError: 422,
     DatabaseUnavailableError: 503,
 }
+"""The status of each error and its subclasses."""
 
 RETRY_AFTER = "1"  # seconds
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -37,11 +52,17 @@ def problem_response(
     *,
     headers: dict[str, str] | None = None,
     errors: list[FieldError] | None = None,
+    members: dict[str, Any] | None = None,
 ) -> ProblemResponse:
-    """Return an error response. `detail` is a sentence for clients, without internal details."""
+    """Return an error response.
+
+    Args:
+        detail: a sentence for clients, without internal details.
+        members: further members of the problem document.
+    """
     context = getattr(request.state, "context", None)
     problem = Problem(
-        title=HTTPStatus(status).phrase,
+        title=_phrase(status),
         status=status,
         detail=detail,
         instance=request.url.path,
@@ -50,7 +71,11 @@ def problem_response(
     )
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": RETRY_AFTER, **(headers or {})}
-    return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
+    return ProblemResponse({**(members or {}), **problem.model_dump(exclude_none=True)}, status, headers)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else f"Status {status}"
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -82,21 +107,25 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return description
 
 
-async def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
     headers = dict(error.headers or {})
+    if error.status_code < 200 or error.status_code in (204, 304):  # statuses without a body
+        return Response(status_code=error.status_code, headers=headers)
+    content: Any = error.detail
+    members = content if isinstance(content, dict) else {}
+    detail = None if members or content == _phrase(error.status_code) else str(content)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(method for method in METHODS if _is_allowed(request, method))
         detail = detail or f"This path does not support {request.method}. It supports {headers['Allow']}."
     elif error.status_code == HTTPStatus.NOT_FOUND:
         detail = detail or "This path does not exist."
-    return problem_response(request, error.status_code, detail, headers=headers)
+    return problem_response(request, error.status_code, detail, headers=headers, members=members)
 
 
 def _is_allowed(request: Request, method: str) -> bool:
     # FastAPI itself names only the methods of the first route of the path.
-    scope = {**request.scope, "method": method}
+    scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
 
 
@@ -110,12 +139,20 @@ async def _on_invalid_request(request: Request, error: Exception) -> ProblemResp
 
 
 async def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
-    return problem_response(request, STATUSES[type(error)], str(error))  # type: ignore[index]
+    status = next(STATUSES[parent] for parent in type(error).__mro__ if parent in STATUSES)
+    return problem_response(request, status, str(error))
 
 
 async def _on_database_error(request: Request, error: Exception) -> ProblemResponse:
+    """Answer errors that no repository handles, such as those of a commit."""
     assert isinstance(error, DBAPIError)
     database: Database = request.app.state.database
-    if not database.backend.is_transient(error):
+    if database.backend.is_transient(error):
+        return await _on_service_error(request, DatabaseUnavailableError())
+    if database.backend.is_invalid_value(error):
+        logger.warning("invalid_value", reason=error_summary(error))
+        return problem_response(request, 422, "The database cannot store or compare one of the values.")
+    answer = constraint_error(error) if isinstance(error, IntegrityError) else None
+    if answer is None:
         raise error
-    return await _on_service_error(request, DatabaseUnavailableError())
+    return await _on_service_error(request, answer)

@@ -1,33 +1,49 @@
 """Conditional requests: optimistic concurrency with `ETag` and `If-Match` (RFC 9110, section 13)."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Header, Response
 from pydantic.json_schema import SkipJsonSchema
 
-from ..models import Base
+EXAMPLE_ETAG = '"3"'
+ETAG = re.compile(r'(?P<weak>W/)?"(?P<version>[^"]*)"')
 
-EXAMPLE_ETAG = '"9f86d081884c7d659a2feaa0c55ad015"'
 IfNoneMatchHeader = Annotated[
-    str | SkipJsonSchema[None], Header(description="The `ETag` that the client has", examples=[EXAMPLE_ETAG])
+    str | SkipJsonSchema[None],
+    Header(description="ETags that the client has, or `*` for any", examples=[EXAMPLE_ETAG]),
 ]
 
 
-def set_etag(response: Response, entity: Base) -> str:
+class HasVersion(Protocol):
+    @property
+    def version(self) -> int: ...
+
+
+def set_etag(response: Response, entity: HasVersion) -> str:
     """Set the `ETag` header to the version of the entity, and return it."""
-    etag = response.headers["ETag"] = f'"{entity.version()}"'
+    etag = response.headers["ETag"] = f'"{entity.version}"'
     return etag
 
 
-async def get_expected_version(
+def is_current(if_none_match: str | None, entity: HasVersion) -> bool:
+    """Return whether the client has this version. `If-None-Match` compares weakly: `W/"3"` is equal to `"3"`."""
+    if if_none_match is None:
+        return False
+    known = {etag["version"] for etag in ETAG.finditer(if_none_match)}
+    return if_none_match.strip() == "*" or str(entity.version) in known
+
+
+async def get_expected_versions(
     if_match: Annotated[
         str | SkipJsonSchema[None],
-        Header(description="The `ETag` of the version to change, or `*` for any version", examples=["*"]),
+        Header(description="ETags of the versions that may be changed, or `*` for any", examples=["*"]),
     ] = None,
-) -> str | None:
-    if if_match is None or if_match == "*":
+) -> frozenset[str] | None:
+    """Return the versions in `If-Match`, or None for any. It compares strongly: weak ETags are never equal."""
+    if if_match is None or if_match.strip() == "*":
         return None
-    return if_match.strip().removeprefix("W/").strip('"')
+    return frozenset(etag["version"] for etag in ETAG.finditer(if_match) if not etag["weak"])
 
 
-ExpectedVersionDep = Annotated[str | None, Depends(get_expected_version)]
+ExpectedVersionsDep = Annotated[frozenset[str] | None, Depends(get_expected_versions)]

@@ -3,10 +3,13 @@
 All are `async`, because FastAPI calls other functions in a thread.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,27 +17,37 @@ from ..config import Settings
 from ..context import RequestContext
 from ..database import Database
 from ..health import Health
+from ..repositories import ModelT, Repository, SQLAlchemyRepository
 from ..utils.cache import TTLCache
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-BEARER = HTTPBearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
 
 
-async def get_app_settings(request: Request) -> Settings:
+class Bearer(HTTPBearer):
+    """Reads the bearer token of HTTP and WebSocket requests. FastAPI's class reads only the former."""
+
+    async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
+        return await super().__call__(request)
+
+
+BEARER = Bearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
+
+
+async def get_app_settings(connection: HTTPConnection) -> Settings:
     """Return the settings of this application."""
-    return cast("Settings", request.app.state.settings)
+    return cast("Settings", connection.app.state.settings)
 
 
-async def get_database(request: Request) -> Database:
-    return cast("Database", request.app.state.database)
+async def get_database(connection: HTTPConnection) -> Database:
+    return cast("Database", connection.app.state.database)
 
 
-async def get_health(request: Request) -> Health:
-    return cast("Health", request.app.state.health)
+async def get_health(connection: HTTPConnection) -> Health:
+    return cast("Health", connection.app.state.health)
 
 
-async def get_cache(request: Request) -> TTLCache:
-    return cast("TTLCache", request.app.state.cache)
+async def get_cache(connection: HTTPConnection) -> TTLCache:
+    return cast("TTLCache", connection.app.state.cache)
 
 
 async def get_current_context(request: Request) -> RequestContext:
@@ -42,16 +55,17 @@ async def get_current_context(request: Request) -> RequestContext:
     return cast("RequestContext", request.state.context)
 
 
-async def get_db_session(request: Request) -> AsyncIterator[AsyncSession]:
+async def get_db_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
     """Yield the session of the request: committed after the handler returns, rolled back if it raises.
 
-    Sessions of GET and HEAD are read-only.
+    Sessions of GET and HEAD are read-only. The session of a WebSocket holds its connection until the WebSocket closes.
 
     Raises:
         DatabaseUnavailableError: no connection could be opened, or none became free in time.
     """
-    database = await get_database(request)
-    async with database.read_only_session() if request.method in SAFE_METHODS else database.session() as session:
+    database = await get_database(connection)
+    safe = connection.scope.get("method") in SAFE_METHODS
+    async with database.read_only_session() if safe else database.session() as session:
         yield session
 
 
@@ -72,3 +86,36 @@ ContextDep = Annotated[RequestContext, Depends(get_current_context)]
 # Function scope commits before the response is sent, so a failing commit is never answered with 201.
 SessionDep = Annotated[AsyncSession, Depends(get_db_session, scope="function")]
 BearerTokenDep = Annotated[str, Depends(get_bearer_token)]
+
+OpenRepository = Callable[[], AbstractAsyncContextManager[Repository[ModelT]]]
+
+
+@cache
+def repository(model: type[ModelT]) -> Callable[..., Awaitable[Repository[ModelT]]]:
+    """Return the dependency that provides the repository of a model, with the session of the request.
+
+    To inject another one: `app.dependency_overrides[repository(Order)] = lambda: InMemoryRepository(Order)`.
+    """
+
+    async def get_repository(session: SessionDep) -> Repository[ModelT]:
+        return SQLAlchemyRepository(session, model)
+
+    return get_repository
+
+
+@cache
+def open_repository(model: type[ModelT]) -> Callable[..., Awaitable[OpenRepository[ModelT]]]:
+    """Return the dependency for routes that often need no connection. It provides a function that opens a repository.
+
+    Reading is all that the repository can do.
+    """
+
+    async def get_opener(database: DatabaseDep) -> OpenRepository[ModelT]:
+        @asynccontextmanager
+        async def open_read_only() -> AsyncIterator[Repository[ModelT]]:
+            async with database.read_only_session() as session:
+                yield SQLAlchemyRepository(session, model)
+
+        return open_read_only
+
+    return get_opener

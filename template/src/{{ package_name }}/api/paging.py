@@ -2,25 +2,20 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from fastapi import Query, Request, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 
-from ..errors import NotFoundError
 from ..models import Base
 from ..repositories import PageRequest, Position
-from ..schemas.page import EXAMPLE_CURSOR
+from ..schemas.page import Page, PageQuery
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 200
-
-AfterQuery = Annotated[
-    str | SkipJsonSchema[None], Query(description="The `next` of the previous page", examples=[EXAMPLE_CURSOR])
-]
+SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
 def page_request(
@@ -35,7 +30,7 @@ def page_request(
         filters: columns and the values that they must have; None is no filter.
 
     Raises:
-        NotFoundError: `after` is not a cursor of this order.
+        RequestValidationError: `after` is not a cursor of this order.
     """
     column = sort.removeprefix("-")
     return PageRequest(
@@ -44,6 +39,22 @@ def page_request(
         descending=sort.startswith("-"),
         after=_decode_cursor(after, sort, columns[column]) if after is not None else None,
         filters={name: value for name, value in filters.items() if value is not None},
+    )
+
+
+def build_page(
+    schema: type[SchemaT], entities: Sequence[Base], query: PageQuery, request: Request, response: Response
+) -> Page[SchemaT]:
+    """Return the page that `page_request` asked for, and set the `Link` header if another page follows.
+
+    Args:
+        schema: the schema of the entities in the response.
+        entities: the entities of the page, and the first one of the next page.
+    """
+    page = entities[: query.limit]
+    return Page(
+        items=[schema.model_validate(entity) for entity in page],
+        next=next_cursor(request, response, page[-1], query.sort) if len(entities) > query.limit else None,
     )
 
 
@@ -59,8 +70,10 @@ def _encode_cursor(sort: str, position: Position) -> str:
 
 
 def _decode_cursor(cursor: str, sort: str, parse: Callable[[str], Any]) -> Position:
-    with suppress(ValueError, TypeError, AttributeError):
+    with suppress(ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         order, value, key = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if order == sort:
+        value.encode()  # fails for unpaired surrogates
+        if order == sort and "\0" not in value:
             return parse(value), UUID(key)
-    raise NotFoundError("The cursor `after` does not exist. Use the `next` of a page with the same `sort`.")
+    reason = "The cursor does not exist. Use the `next` of a page with the same `sort`."
+    raise RequestValidationError([{"loc": ("query", "after"), "msg": reason, "type": "value_error", "input": cursor}])

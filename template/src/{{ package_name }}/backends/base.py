@@ -62,6 +62,10 @@ class Backend(Protocol):
     def is_transient(self, error: DBAPIError) -> bool:
         """Return whether the same statement may succeed a moment later."""
 
+    def is_invalid_value(self, error: DBAPIError) -> bool:
+        """Return whether the server or the driver refused a value, for example a number that is too large."""
+        return False
+
     async def check_connection_limit(self, engine: AsyncEngine, settings: Settings) -> None:
         """Log a warning if all processes together may open more connections than the server allows."""
         return

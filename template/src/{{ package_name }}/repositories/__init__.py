@@ -1,7 +1,7 @@
 """Repositories: one interface, implemented with SQLAlchemy and in memory."""
 
-from .base import PageRequest, Position, Repository
+from .base import ModelT, PageRequest, Position, Repository
 from .memory import InMemoryRepository
 from .sqlalchemy import SQLAlchemyRepository
 
-__all__ = ["InMemoryRepository", "PageRequest", "Position", "Repository", "SQLAlchemyRepository"]
+__all__ = ["InMemoryRepository", "ModelT", "PageRequest", "Position", "Repository", "SQLAlchemyRepository"]

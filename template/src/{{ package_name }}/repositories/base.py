@@ -1,10 +1,11 @@
 """The interface of repositories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from ..errors import PreconditionFailedError
 from ..models import Base
 
 ModelT = TypeVar("ModelT", bound=Base)
@@ -29,19 +30,22 @@ class Repository(Protocol[ModelT]):
         """Store a new entity, and fill in its generated columns.
 
         Raises:
-            ConflictError: the entity violates a constraint, such as a unique name.
+            ConflictError: the entity conflicts with another one, for example because both have the same unique name.
+            InvalidValueError: it refers to an entity that does not exist.
         """
 
     async def find(self, entity_id: UUID) -> ModelT | None: ...
 
-    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+    async def get(self, entity_id: UUID, *, lock: bool = False, versions: Collection[str] | None = None) -> ModelT:
         """Return the entity with this key.
 
         Args:
             lock: lock the row until the end of the transaction.
+            versions: versions that a `Versioned` entity may have; None accepts any.
 
         Raises:
             NotFoundError: it does not exist.
+            PreconditionFailedError: it has another version.
         """
 
     async def list(self, page: PageRequest) -> Sequence[ModelT]: ...
@@ -50,9 +54,26 @@ class Repository(Protocol[ModelT]):
         """Store the changes of an entity.
 
         Raises:
-            ConflictError: they violate a constraint.
+            ConflictError: they conflict with another entity, or somebody else has changed this one.
+            InvalidValueError: the entity refers to one that does not exist.
         """
 
-    async def delete(self, entity: ModelT) -> None: ...
+    async def delete(self, entity: ModelT) -> None:
+        """Delete an entity.
+
+        Raises:
+            ConflictError: other entities refer to it.
+        """
 
     async def count(self) -> int: ...
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Call a function after the changes are committed, and never if they are rolled back."""
+
+
+def check_version(entity: Base, versions: Collection[str] | None) -> None:
+    """Raise PreconditionFailedError if the version of an entity is not one of these."""
+    if versions is not None and str(entity.version) not in versions:  # type: ignore[attr-defined]
+        raise PreconditionFailedError(
+            f"`If-Match` is not the current `ETag` of the {type(entity).__name__}. Read it again."
+        )

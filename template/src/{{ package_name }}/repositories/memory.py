@@ -1,71 +1,107 @@
 """Repository in memory, for tests of services."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Generic
+from typing import Any, Generic
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
-from uuid_utils.compat import uuid7
+from sqlalchemy import Column, False_, Index, True_, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
 
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT, PageRequest, Position
+from .base import ModelT, PageRequest, Position, check_version
 
 
 class InMemoryRepository(Generic[ModelT]):
-    """Behaves like the SQLAlchemy one: keys, timestamps, order and unique columns."""
+    """Behaves like the SQLAlchemy one, with defaults, NOT NULL and unique columns. It does not check foreign keys."""
 
     model: type[ModelT]
 
-    def __init__(self) -> None:
-        self._entities: dict[UUID, ModelT] = {}
+    def __init__(self, model: type[ModelT] | None = None) -> None:
+        if model is not None:
+            self.model = model
+        self._columns: list[Any] = list(self.model.__table__.columns)
+        self._rows: dict[UUID, dict[str, Any]] = {}
 
     async def add(self, entity: ModelT) -> ModelT:
-        entity.id = entity.id or uuid7()
-        entity.created_at = datetime.now(UTC)
-        await self.save(entity)
-        self._entities[entity.id] = entity
-        return entity
+        for column in self._columns:
+            if getattr(entity, column.key) is None:
+                setattr(entity, column.key, _default(column))
+        return await self.save(entity)
 
     async def find(self, entity_id: UUID) -> ModelT | None:
-        return self._entities.get(entity_id)
+        row = self._rows.get(entity_id)
+        return None if row is None else self.model(**row)
 
-    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+    async def get(self, entity_id: UUID, *, lock: bool = False, versions: Collection[str] | None = None) -> ModelT:
         entity = await self.find(entity_id)
         if entity is None:
             raise NotFoundError(f"{self.model.__name__} {entity_id} does not exist.")
+        check_version(entity, versions)
         return entity
 
     async def list(self, page: PageRequest) -> Sequence[ModelT]:
-        def position(entity: ModelT) -> Position:
-            return getattr(entity, page.sort), entity.id
+        def position(row: dict[str, Any]) -> Position:
+            return row[page.sort], row["id"]
 
-        def is_selected(entity: ModelT) -> bool:
-            if any(getattr(entity, name) != value for name, value in page.filters.items()):
+        def is_selected(row: dict[str, Any]) -> bool:
+            if any(row[name] != value for name, value in page.filters.items()):
                 return False
             if page.after is None:
                 return True
-            here = position(entity)
-            return here < page.after if page.descending else here > page.after
+            return position(row) < page.after if page.descending else position(row) > page.after
 
-        selected = sorted(filter(is_selected, self._entities.values()), key=position, reverse=page.descending)
-        return selected[: page.limit]
+        rows = sorted(filter(is_selected, self._rows.values()), key=position, reverse=page.descending)
+        return [self.model(**row) for row in rows[: page.limit]]
 
     async def save(self, entity: ModelT) -> ModelT:
-        for constraint in self.model.__table__.constraints:  # type: ignore[attr-defined]
-            if isinstance(constraint, UniqueConstraint):
-                self._check_unique(entity, [column.key for column in constraint.columns])
-        entity.updated_at = datetime.now(UTC)
+        stored = self._rows.get(entity.id)
+        if stored is not None:
+            entity.updated_at = datetime.now(UTC)
+            if "version" in stored:
+                entity.version = stored["version"] + 1  # type: ignore[attr-defined]
+        row = {column.key: getattr(entity, column.key) for column in self._columns}
+        for column in self._columns:
+            if row[column.key] is None and not column.nullable:
+                raise IntegrityError(f"NOT NULL: {column}", None, ValueError(column.key))
+        self._check_unique(row)
+        self._rows[entity.id] = row
         return entity
 
     async def delete(self, entity: ModelT) -> None:
-        del self._entities[entity.id]
+        del self._rows[entity.id]
 
     async def count(self) -> int:
-        return len(self._entities)
+        return len(self._rows)
 
-    def _check_unique(self, entity: ModelT, columns: Sequence[str]) -> None:
-        values = [getattr(entity, column) for column in columns]
-        for other in self._entities.values():
-            if other is not entity and None not in values and values == [getattr(other, column) for column in columns]:
-                raise ConflictError(f"Another {self.model.__name__} has the same {' and '.join(columns)}.")
+    def after_commit(self, action: Callable[[], object]) -> None:
+        action()
+
+    def _check_unique(self, row: dict[str, Any]) -> None:
+        table = self.model.__table__
+        constraints = [*table.constraints, *(index for index in table.indexes if index.unique)]  # type: ignore[attr-defined]
+        for constraint in constraints:
+            if not isinstance(constraint, UniqueConstraint | Index):
+                continue
+            names = [column.key for column in constraint.columns]
+            values = [row[name] for name in names]
+            for other in self._rows.values():
+                if other["id"] != row["id"] and None not in values and values == [other[name] for name in names]:
+                    raise ConflictError(f"Another {self.model.__name__} has the same {' and '.join(names)}.")
+
+
+def _default(column: Column[Any]) -> Any:
+    """Return the default of a column, or None if it has none."""
+    if column.default is not None:
+        value: Any = column.default.arg  # type: ignore[attr-defined]
+        return value(None) if callable(value) else value
+    default = getattr(column.server_default, "arg", None)
+    match default:
+        case None:
+            return None
+        case True_() | False_():
+            return isinstance(default, True_)
+        case str():
+            return column.type.python_type(default)
+        case _:  # CURRENT_TIMESTAMP
+            return datetime.now(UTC)

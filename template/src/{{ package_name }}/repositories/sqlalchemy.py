@@ -1,31 +1,32 @@
 """Repository with SQLAlchemy."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.exc import StaleDataError
 
+from ..database import AFTER_COMMIT
 from ..errors import ConflictError, NotFoundError
-from .base import ModelT, PageRequest
-
-DUPLICATE = re.compile(r"Key \(([\w, ]+)\)=\(.*\) already exists|UNIQUE constraint failed: ([\w., ]+)", re.DOTALL)
-"""Pattern of the columns of a violated unique constraint, in the error messages of database servers."""
+from .base import ModelT, PageRequest, check_version
+from .constraints import constraint_error
 
 
 class SQLAlchemyRepository(Generic[ModelT]):
-    """Subclass it with the model: `class Orders(SQLAlchemyRepository[Order]): model = Order`.
+    """Repository of a model: `SQLAlchemyRepository(session, Order)`.
 
-    It flushes but never commits, which the session's owner does.
+    It flushes but never commits, which the session's owner does. Subclasses add queries, and set `model`.
     """
 
     model: type[ModelT]
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, model: type[ModelT] | None = None) -> None:
         self._session = session
+        if model is not None:
+            self.model = model
 
     async def add(self, entity: ModelT) -> ModelT:
         self._session.add(entity)
@@ -34,10 +35,11 @@ class SQLAlchemyRepository(Generic[ModelT]):
     async def find(self, entity_id: UUID) -> ModelT | None:
         return await self._session.get(self.model, entity_id)
 
-    async def get(self, entity_id: UUID, *, lock: bool = False) -> ModelT:
+    async def get(self, entity_id: UUID, *, lock: bool = False, versions: Collection[str] | None = None) -> ModelT:
         entity = await self._session.get(self.model, entity_id, with_for_update=lock)
         if entity is None:
             raise NotFoundError(f"{self.model.__name__} {entity_id} does not exist.")
+        check_version(entity, versions)
         return entity
 
     async def list(self, page: PageRequest) -> Sequence[ModelT]:
@@ -51,22 +53,25 @@ class SQLAlchemyRepository(Generic[ModelT]):
         return (await self._session.scalars(query)).all()
 
     async def save(self, entity: ModelT) -> ModelT:
-        try:
-            await self._session.flush()
-        except IntegrityError as error:
-            raise ConflictError(self._describe_conflict(error)) from error
+        await self._flush()
         return entity
 
     async def delete(self, entity: ModelT) -> None:
         await self._session.delete(entity)
-        await self._session.flush()
+        await self._flush()
 
     async def count(self) -> int:
         return await self._session.scalar(select(func.count()).select_from(self.model)) or 0
 
-    def _describe_conflict(self, error: IntegrityError) -> str:
-        found = DUPLICATE.search(str(getattr(error.orig, "detail", None) or error.orig))
-        if found is None:
-            return f"This {self.model.__name__} conflicts with other data: it violates a constraint of the database."
-        columns = [column.rpartition(".")[2] for column in (found[1] or found[2]).split(", ")]
-        return f"Another {self.model.__name__} has the same {' and '.join(columns)}."
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self._session.info.setdefault(AFTER_COMMIT, []).append(action)
+
+    async def _flush(self) -> None:
+        try:
+            await self._session.flush()
+        except IntegrityError as error:
+            if answer := constraint_error(error):
+                raise answer from error
+            raise
+        except StaleDataError as error:
+            raise ConflictError(f"Another request has changed this {self.model.__name__}. Read it again.") from error
