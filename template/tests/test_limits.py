@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 
 
 @pytest.fixture
 def settings(settings: Any) -> Any:
     return settings.model_copy(update={"max_body_size": 1000, "max_concurrent_requests": 2, "request_timeout": 2})
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client for concurrent requests, which use no database."""
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        yield client
 
 
 async def test_requests_beyond_the_limit_return_503(app: FastAPI, client: AsyncClient) -> None:
