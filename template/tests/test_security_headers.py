@@ -20,4 +20,7 @@ async def test_responses_have_security_headers(client: AsyncClient) -> None:
 
 
 async def test_unknown_host_returns_400(client: AsyncClient) -> None:
-    assert (await client.get("/health", headers={"Host": "elsewhere"})).status_code == 400
+    response = await client.get("/nowhere", headers={"Host": "elsewhere"})
+    assert response.status_code == 400
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert (await client.get("/health/ready", headers={"Host": "elsewhere"})).status_code == 200

@@ -5,7 +5,10 @@ import gc
 import http.client
 import json
 import os
+import signal
 import socket
+import threading
+from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,8 @@ from .logs import configure_logging
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from .health import Health
+
 
 class Server(uvicorn.Server):
     """Fails readiness before it stops accepting connections, so that load balancers stop sending requests first."""
@@ -31,6 +36,8 @@ class Server(uvicorn.Server):
         self._shutdown_delay = settings.shutdown_delay
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, self.handle_exit)
         await super().startup(sockets)
         # Excludes everything loaded so far from garbage collection. Each full collection would block the event loop for
         # about 50 ms.
@@ -38,8 +45,10 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own handler raises the signal again at the end, so that a normal stop would look like a failure.
-        health = getattr(self._app.state, "health", None)
-        if health is None or health.draining:
+        if not self.started:
+            raise SystemExit(0)  # for example while it waits for the database
+        health: Health = self._app.state.health
+        if health.draining:
             self.force_exit = self.should_exit
             self.should_exit = True
         else:
@@ -56,6 +65,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "forwarded_allow_ips": settings.forwarded_allow_ips,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
+        "timeout_keep_alive": settings.keep_alive_timeout,
     }
 
 
@@ -118,20 +128,22 @@ def health() -> None:
     """Check that the process on PORT is ready. Exit status 1 if it is not."""
     from .health import HEALTH_PREFIX
 
-    connection = http.client.HTTPConnection("127.0.0.1", get_settings().port, timeout=5)
+    settings = get_settings()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
     try:
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
-        report = json.load(connection.getresponse())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        response = connection.getresponse()
+        checks = json.load(response)["checks"]
+        click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         raise click.ClickException(
-            f"No health report from port {connection.port} ({error}). Check that the service runs, that PORT is its "
-            "port, and that ALLOWED_HOSTS contains 127.0.0.1."
+            f"No health report from {host}:{settings.port} ({error}). "
+            "Check that the service runs, and that HOST and PORT are its address."
         ) from None
     finally:
         connection.close()
-    for name, state in report["checks"].items():
-        click.echo(f"{name}: {state}")
-    if report["status"] != "ok":
+    if response.status != HTTPStatus.OK:
         raise SystemExit(1)
 
 

@@ -22,6 +22,8 @@ logger = get_logger(__name__)
 AFTER_COMMIT = "after_commit"
 """Key in `Session.info` of the functions to call after the commit."""
 
+CLOSE_TIMEOUT = 1.0  # seconds
+
 SET_LOCAL = re.compile(r"\s*SET\s+LOCAL\b", re.IGNORECASE)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, SQLAlchemyError)
@@ -45,6 +47,7 @@ class Database:
         self.read_only_sessions = async_sessionmaker(read_only, sync_session_class=ReadOnlySession, **options)
         # Requests get connections in the order of their arrival. The pool itself would serve the latest request first.
         self._queue = asyncio.Semaphore(self.backend.max_connections(settings))
+        self._waiting = 0
         self._trimming: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -102,24 +105,35 @@ class Database:
     def pool_status(self) -> PoolStatus:
         pool = self.engine.pool
         assert isinstance(pool, QueuePool)
-        return PoolStatus(in_use=pool.checkedout(), idle=pool.checkedin(), overflow=max(0, pool.overflow()))
+        return PoolStatus(
+            in_use=pool.checkedout(),
+            idle=pool.checkedin(),
+            overflow=max(0, pool.overflow()),
+            limit=self.backend.max_connections(self._settings),
+            waiting=self._waiting,
+        )
 
     async def dispose(self) -> None:
-        """Close all connections."""
+        """Close all connections. A silent server does not delay that for more than `CLOSE_TIMEOUT`."""
         if self._trimming is not None:
             self._trimming.cancel()
-        await self.engine.dispose()
-        await self.probe_engine.dispose()
+        closing = [asyncio.create_task(engine.dispose()) for engine in (self.engine, self.probe_engine)]
+        _, silent = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+        for task in silent:
+            task.cancel()
 
     @asynccontextmanager
     async def _connection_slot(self) -> AsyncIterator[None]:
         timeout = self.engine.pool.timeout()  # type: ignore[attr-defined]
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
                 await self._queue.acquire()
         except TimeoutError as error:
             logger.warning("connection_pool_timeout", timeout_seconds=timeout)
             raise DatabaseUnavailableError from error
+        finally:
+            self._waiting -= 1
         try:
             yield
         finally:

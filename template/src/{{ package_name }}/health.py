@@ -1,10 +1,12 @@
-"""Health checks of this process and its database, with a deadline."""
+"""Health checks of this process and its database."""
 
 import asyncio
+from time import monotonic
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from .backends.base import PARALLEL_PROBES, PROBE_TIMEOUT
 from .database import CONNECTION_ERRORS, Database, error_summary
 from .logs import get_logger
 from .migrations import VERSION_TABLE, Revisions
@@ -12,6 +14,8 @@ from .migrations import VERSION_TABLE, Revisions
 logger = get_logger(__name__)
 
 HEALTH_PREFIX = "/health"
+MAXIMUM_AGE = 2.0
+"""Seconds after which the result of a probe no longer counts."""
 
 
 def is_health_path(path: str) -> bool:
@@ -20,54 +24,63 @@ def is_health_path(path: str) -> bool:
 
 
 class Health:
-    """The checks of one process.
+    """The checks of one process. A task probes the database, so that they answer at once, however far it is.
 
     Args:
         revisions: the database migrations in this version of the code.
+        interval: seconds between two probes; with 0, only the start probes.
     """
 
-    deadline = 0.08
-    """Seconds to wait for the database, so that the endpoints answer within 100 ms."""
-
-    def __init__(self, database: Database, revisions: Revisions) -> None:
+    def __init__(self, database: Database, revisions: Revisions, interval: float) -> None:
         self._database = database
         self._revisions = revisions
-        self._probe: asyncio.Task[frozenset[str] | None] | None = None
+        self._interval = interval
+        self._applied: frozenset[str] | None = None
+        self._probed_at = 0.0  # the start of the newest probe with a result
+        self._finished_at = 0.0
         self.draining = False
         """True after a signal to stop. The process still answers, but readiness fails."""
 
-    async def database_answers(self) -> bool:
-        return await self._applied_revisions() is not None
+    async def watch(self) -> None:
+        """Probe the database until canceled. A slow probe does not delay the next one."""
+        probes: set[asyncio.Task[None]] = set()
+        try:
+            while self._interval > 0:
+                await asyncio.sleep(self._interval)
+                if len(probes) < PARALLEL_PROBES:
+                    probes.add(probe := asyncio.create_task(self.probe()))
+                    probe.add_done_callback(probes.discard)
+        finally:
+            for probe in probes:
+                probe.cancel()
 
-    async def checks(self) -> dict[str, bool]:
+    async def probe(self) -> None:
+        """Query the applied revisions, for the next checks."""
+        started = monotonic()
+        applied = await self._query_revisions()
+        if started > self._probed_at:
+            self._applied, self._probed_at, self._finished_at = applied, started, monotonic()
+
+    def database_answers(self) -> bool:
+        return self._applied_revisions() is not None
+
+    def checks(self) -> dict[str, bool]:
         """Return the conditions for serving requests, and whether each holds."""
-        applied = await self._applied_revisions()
+        applied = self._applied_revisions()
         return {
             "database": applied is not None,
             "migrations": applied is not None and self._revisions.is_compatible(applied),
+            "accepting": not self.draining,
         }
 
-    async def _applied_revisions(self) -> frozenset[str] | None:
-        """Return the applied revisions, or None if the database is down, read-only, or slower than the deadline.
-
-        Simultaneous checks share one query. After the deadline it is canceled but not awaited: closing a connection to
-        a silent server takes seconds.
-        """
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._query_revisions())
-        probe = self._probe
-        await asyncio.wait({probe}, timeout=self.deadline)
-        if probe.done():
-            return None if probe.cancelled() else probe.result()
-        probe.cancel()
-        if self._probe is probe:
-            self._probe = None
-            logger.warning("health_database_timeout", timeout_seconds=self.deadline)
-        return None
+    def _applied_revisions(self) -> frozenset[str] | None:
+        """Return the applied revisions, or None if the database is down, read-only or silent."""
+        current = self._interval == 0 or monotonic() - self._finished_at < MAXIMUM_AGE
+        return self._applied if current else None
 
     async def _query_revisions(self) -> frozenset[str] | None:
         try:
-            async with self._database.probe_engine.connect() as connection:
+            async with asyncio.timeout(PROBE_TIMEOUT), self._database.probe_engine.connect() as connection:
                 if not await self._database.backend.is_writable(connection):
                     logger.warning("health_database_read_only")
                     return None

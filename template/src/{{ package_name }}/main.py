@@ -1,12 +1,12 @@
 """The application factory. Nothing is created at import."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from . import __version__, middleware, telemetry
 from .api.routes import health, routers
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(middleware.StartupErrorMiddleware),
             Middleware(middleware.RequestContextMiddleware),
             Middleware(middleware.SecurityHeadersMiddleware),
-            Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
+            Middleware(middleware.TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts),
             Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
             Middleware(
                 middleware.OverloadMiddleware,
@@ -74,11 +74,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await database.connect()
         app.state.database = database
-        app.state.health = Health(database, read_revisions())
+        app.state.health = health = Health(database, read_revisions(), settings.health_check_interval)
+        await health.probe()
+        watching = asyncio.create_task(health.watch())
         app.state.cache = TTLCache(ttl=settings.cache_ttl, size=settings.cache_size)
-        with telemetry.instrument(database, app.state.health, settings):
+        with telemetry.instrument(database, health, settings):
             logger.info("service_started", environment=settings.environment, version=__version__)
             yield
+        watching.cancel()
     finally:
         await database.dispose()
     logger.info("service_stopped")

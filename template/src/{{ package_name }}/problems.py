@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -46,7 +47,7 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     detail: str | None = None,
     *,
@@ -151,6 +152,7 @@ async def _on_database_error(request: Request, error: Exception) -> ProblemRespo
         logger.warning("invalid_value", reason=error_summary(error))
         return problem_response(request, 422, "The database cannot store or compare one of the values.")
     if isinstance(error, DBAPIError) and database.backend.is_transient(error):
+        logger.warning("database_unavailable", reason=error_summary(error))
         return await _on_service_error(request, DatabaseUnavailableError())
     answer = constraint_error(error) if isinstance(error, IntegrityError) else None
     if answer is None:

@@ -5,7 +5,6 @@ metrics for pool and health, the export of log lines, and a port for Prometheus 
 these variables is set, it imports no SDK.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def log_processors() -> list[Processor]:
 
 @contextmanager
 def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
-    """Trace database statements, and measure the pool and health. Each export of metrics runs the health checks.
+    """Trace database statements, and measure the pool and health. Each export of metrics reads the health checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
@@ -114,7 +113,6 @@ def _serve_metrics(host: str, port: int) -> Iterator[None]:
 
 @contextmanager
 def _measure(database: Database, health: Health) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
     pool = {"db.client.connection.pool.name": "main"}
     active = True
 
@@ -129,10 +127,17 @@ def _measure(database: Database, health: Health) -> Iterator[None]:
             yield Observation(database.pool_status().overflow, pool)
 
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
-        if active:  # called in a thread
-            checks = asyncio.run_coroutine_threadsafe(health.checks(), loop).result(timeout=5)
-            for name, passed in checks.items():
+        if active:
+            for name, passed in health.checks().items():
                 yield Observation(int(passed), {"check": name})
+
+    def measure_limit(options: CallbackOptions) -> Iterator[Observation]:
+        if active:
+            yield Observation(database.pool_status().limit, pool)
+
+    def measure_waiting(options: CallbackOptions) -> Iterator[Observation]:
+        if active:
+            yield Observation(database.pool_status().waiting, pool)
 
     meter = metrics.get_meter(SCOPE, __version__)
     meter.create_observable_up_down_counter(
@@ -140,6 +145,12 @@ def _measure(database: Database, health: Health) -> Iterator[None]:
     )
     meter.create_observable_up_down_counter(
         "db.client.connection.overflow", [measure_overflow], "{connection}", "Connections beyond the pool size"
+    )
+    meter.create_observable_up_down_counter(
+        "db.client.connection.max", [measure_limit], "{connection}", "Connections that the process may open"
+    )
+    meter.create_observable_up_down_counter(
+        "db.client.connection.pending_requests", [measure_waiting], "{request}", "Requests that wait for a connection"
     )
     meter.create_observable_gauge("health.check", [measure_health], "1", "1 if the check passes, else 0")
     try:

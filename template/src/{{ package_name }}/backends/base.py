@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..config import Settings
 
+PROBE_TIMEOUT = 2.0  # seconds
+PARALLEL_PROBES = 3  # a silent connection must not keep the next probe from trying another one
+
 
 class Backend(Protocol):
     def create_engine(self, settings: Settings) -> AsyncEngine:
@@ -25,7 +28,7 @@ class Backend(Protocol):
         return
 
     def create_probe_engine(self, settings: Settings) -> AsyncEngine:
-        """Return an engine with one connection for health checks, which fails fast rather than waits."""
+        """Return an engine with `PARALLEL_PROBES` connections for health checks, which fails fast rather than waits."""
 
     def create_migration_engine(self, settings: Settings) -> AsyncEngine:
         """Return an engine without a pool, whose connection may be used for as long as a migration takes."""

@@ -5,6 +5,7 @@ from .head import HeadMiddleware
 from .limits import BodyLimitMiddleware, OverloadMiddleware
 from .request_context import RequestContextMiddleware
 from .security_headers import SecurityHeadersMiddleware
+from .trusted_host import TrustedHostMiddleware
 
 __all__ = [
     "BodyLimitMiddleware",
@@ -13,5 +14,6 @@ __all__ = [
     "RequestContextMiddleware",
     "SecurityHeadersMiddleware",
     "StartupErrorMiddleware",
+    "TrustedHostMiddleware",
     "UnexpectedErrorMiddleware",
 ]

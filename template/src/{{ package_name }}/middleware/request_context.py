@@ -35,7 +35,10 @@ class RequestContextMiddleware(HTTPMiddleware):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                if scope["app"].state.health.draining:
+                    headers["Connection"] = "close"  # so that the next request goes to another process
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

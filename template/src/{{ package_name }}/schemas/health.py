@@ -11,6 +11,8 @@ class PoolStatus(BaseModel):
     in_use: int = Field(description="Connections that requests are using", examples=[2])
     idle: int = Field(description="Open connections that no request is using", examples=[3])
     overflow: int = Field(description="Open connections above `DATABASE_POOL_SIZE`", examples=[0])
+    limit: int = Field(description="Connections that the process may open", examples=[15])
+    waiting: int = Field(description="Requests that wait for a connection", examples=[0])
 
 
 class HealthReport(BaseModel):

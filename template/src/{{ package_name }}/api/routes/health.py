@@ -18,14 +18,14 @@ async def check_liveness() -> HealthReport:
 @router.get("/db", responses={503: {"model": DatabaseReport, "description": "Unavailable"}})
 async def check_database(health: HealthDep, database: DatabaseDep, response: Response) -> DatabaseReport:
     """Check that the database answers, and report the connection pool."""
-    report = _report(response, database=await health.database_answers())
+    report = _report(response, database=health.database_answers())
     return DatabaseReport(**report.model_dump(), pool=database.pool_status())
 
 
 @router.get("/ready", responses={503: {"model": HealthReport, "description": "Unavailable"}})
 async def check_readiness(health: HealthDep, response: Response) -> HealthReport:
     """Check that the process can serve requests: the database answers and is migrated, the process is not stopping."""
-    return _report(response, **await health.checks(), accepting=not health.draining)
+    return _report(response, **health.checks())
 
 
 def _report(response: Response, **checks: bool) -> HealthReport:
