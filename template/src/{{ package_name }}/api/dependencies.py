@@ -94,7 +94,7 @@ OpenRepository = Callable[[], AbstractAsyncContextManager[Repository[ModelT]]]
 def repository(model: type[ModelT]) -> Callable[..., Awaitable[Repository[ModelT]]]:
     """Return the dependency that provides the repository of a model, with the session of the request.
 
-    To inject another one: `app.dependency_overrides[repository(Order)] = lambda: InMemoryRepository(Order)`.
+    To inject another one: `app.dependency_overrides[repository(Order)] = lambda: orders`.
     """
 
     async def get_repository(session: SessionDep) -> Repository[ModelT]:

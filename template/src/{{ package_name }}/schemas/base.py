@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 class RequestModel(BaseModel):
     """Base class of request bodies and query parameters.
 
-    It refuses unknown fields, and values that databases cannot store.
+    It refuses unknown fields, and values that databases cannot store. It converts times to UTC.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +30,8 @@ class RequestModel(BaseModel):
                     remaining += items
                 case leaf:
                     _check(leaf)
-        return value
+        # Databases return times in UTC. The response of a POST must have the same time as that of a later GET.
+        return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
 
 
 def _check(value: object) -> None:
