@@ -103,7 +103,7 @@ FOLLOWED: dict[str, list[Answers]] = {
     "restore-from-a-backup": [{}, {"database_backend": "sqlite"}],
     "run-behind-pgbouncer": [{}],
 }
-CONTINUED = {"change-the-database": "move-to-postgresql"}
+CONTINUED = {"add-a-resource": "extend-a-resource", "change-the-database": "move-to-postgresql"}
 """Walkthroughs, with the page on which the reader continues."""
 
 COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
@@ -320,7 +320,7 @@ def test_compose_walkthrough_works(project: Render, answers: Answers) -> None:
 
 def test_every_documented_command_is_tested(render: Render) -> None:
     """Each document with commands has a test. Each inline command runs in it or in another test."""
-    known = {*FOLLOWED, "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
+    known = {*FOLLOWED, *CONTINUED.values(), "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
     run_with_reference = {
         command for answers in REFERENCED for command in inline_commands(reference(render(**answers)))
     }

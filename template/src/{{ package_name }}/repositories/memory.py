@@ -1,11 +1,12 @@
 """Repository in memory, for tests of services."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic
 from uuid import UUID
 
-from sqlalchemy import Column, False_, Index, True_, UniqueConstraint
+from sqlalchemy import JSON, Column, False_, Index, True_, TypeDecorator, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import ConflictError, NotFoundError
@@ -102,6 +103,9 @@ def _default(column: Column[Any]) -> Any:
         case True_() | False_():
             return isinstance(default, True_)
         case str():
-            return column.type.python_type(default)
+            column_type = column.type
+            if isinstance(column_type, TypeDecorator):
+                column_type = column_type.impl_instance
+            return json.loads(default) if isinstance(column_type, JSON) else column_type.python_type(default)
         case _:  # CURRENT_TIMESTAMP
             return datetime.now(UTC)
