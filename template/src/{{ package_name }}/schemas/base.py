@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
@@ -34,6 +35,8 @@ class RequestModel(BaseModel):
                     raise ValueError("must not contain NUL or unpaired surrogates")
                 case int() as number if not -(2**63) <= number < 2**63:
                     raise ValueError("must fit in 64 bits")
+                case float() as number if not isfinite(number):  # in JSON, as `allow_inf_nan` is for fields only
+                    raise ValueError("must be a finite number")
         return _in_utc(value) if isinstance(value, datetime) and value.tzinfo is not None else value
 
 
