@@ -39,7 +39,7 @@ def test_everything_has_a_description_and_a_valid_example(openapi: Node) -> None
 def test_missing_descriptions_and_wrong_examples_are_found(openapi: Node) -> None:
     operation = openapi["paths"]["/api/v1/items"]["get"]
     operation["description"] = ""
-    operation["responses"]["404"]["content"]["application/problem+json"]["example"]["status"] = 409
+    operation["responses"]["422"]["content"]["application/problem+json"]["example"]["status"] = 409
     limit, after = operation["parameters"][:2]
     limit["description"] = ""
     after["schema"] = {"type": "integer", "examples": ["one"]}
@@ -50,7 +50,7 @@ def test_missing_descriptions_and_wrong_examples_are_found(openapi: Node) -> Non
         "get /api/v1/items: no description",
         "get /api/v1/items limit: no description",
         "get /api/v1/items after: the example 'one' is not valid",
-        "get /api/v1/items 404: no example with this status",
+        "get /api/v1/items 422: no example with this status",
         "ItemRead.name: no example",
         "ItemRead.created_at: the example 'yesterday' is not valid",
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -94,7 +94,7 @@ def register_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(StatementError, _on_database_error)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -145,13 +145,13 @@ async def _on_service_error(request: Request, error: Exception) -> ProblemRespon
 
 async def _on_database_error(request: Request, error: Exception) -> ProblemResponse:
     """Answer errors that no repository handles, such as those of a commit."""
-    assert isinstance(error, DBAPIError)
+    assert isinstance(error, StatementError)
     database: Database = request.app.state.database
-    if database.backend.is_transient(error):
-        return await _on_service_error(request, DatabaseUnavailableError())
     if database.backend.is_invalid_value(error):
         logger.warning("invalid_value", reason=error_summary(error))
         return problem_response(request, 422, "The database cannot store or compare one of the values.")
+    if isinstance(error, DBAPIError) and database.backend.is_transient(error):
+        return await _on_service_error(request, DatabaseUnavailableError())
     answer = constraint_error(error) if isinstance(error, IntegrityError) else None
     if answer is None:
         raise error

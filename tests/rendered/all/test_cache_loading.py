@@ -34,3 +34,14 @@ async def test_least_recently_used_entry_is_evicted() -> None:
 
 async def test_missing_key_can_be_invalidated() -> None:
     TTLCache(ttl=60).invalidate("key")
+
+
+async def test_load_that_was_invalidated_is_not_stored() -> None:
+    cache = TTLCache(ttl=60)
+
+    async def load_during_a_change() -> int:
+        cache.invalidate("key")
+        return 1
+
+    assert await cache.get("key", load_during_a_change) == 1
+    assert await cache.get("key", two) == 2

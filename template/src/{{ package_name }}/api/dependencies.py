@@ -4,7 +4,6 @@ All are `async`, because FastAPI calls other functions in a thread.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Annotated, cast
 
@@ -87,8 +86,6 @@ ContextDep = Annotated[RequestContext, Depends(get_current_context)]
 SessionDep = Annotated[AsyncSession, Depends(get_db_session, scope="function")]
 BearerTokenDep = Annotated[str, Depends(get_bearer_token)]
 
-OpenRepository = Callable[[], AbstractAsyncContextManager[Repository[ModelT]]]
-
 
 @cache
 def repository(model: type[ModelT]) -> Callable[..., Awaitable[Repository[ModelT]]]:
@@ -101,21 +98,3 @@ def repository(model: type[ModelT]) -> Callable[..., Awaitable[Repository[ModelT
         return SQLAlchemyRepository(session, model)
 
     return get_repository
-
-
-@cache
-def open_repository(model: type[ModelT]) -> Callable[..., Awaitable[OpenRepository[ModelT]]]:
-    """Return the dependency for routes that often need no connection. It provides a function that opens a repository.
-
-    Reading is all that the repository can do.
-    """
-
-    async def get_opener(database: DatabaseDep) -> OpenRepository[ModelT]:
-        @asynccontextmanager
-        async def open_read_only() -> AsyncIterator[Repository[ModelT]]:
-            async with database.read_only_session() as session:
-                yield SQLAlchemyRepository(session, model)
-
-        return open_read_only
-
-    return get_opener

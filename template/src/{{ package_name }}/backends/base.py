@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, TableClause
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..config import Settings
@@ -62,9 +62,9 @@ class Backend(Protocol):
     def is_transient(self, error: DBAPIError) -> bool:
         """Return whether the same statement may succeed a moment later."""
 
-    def is_invalid_value(self, error: DBAPIError) -> bool:
-        """Return whether the server or the driver refused a value, for example a number that is too large."""
-        return False
+    def is_invalid_value(self, error: StatementError) -> bool:
+        """Return whether a value was refused, by its column type, the driver or the server."""
+        return isinstance(error.orig, ValueError | OverflowError)
 
     async def check_connection_limit(self, engine: AsyncEngine, settings: Settings) -> None:
         """Log a warning if all processes together may open more connections than the server allows."""

@@ -55,7 +55,7 @@ class Repository(Protocol[ModelT]):
 
         Raises:
             ConflictError: they conflict with another entity, or somebody else has changed this one.
-            InvalidValueError: the entity refers to one that does not exist.
+            InvalidValueError: the changes refer to an entity that does not exist.
         """
 
     async def delete(self, entity: ModelT) -> None:

@@ -70,7 +70,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            if answer := constraint_error(error):
+            if answer := constraint_error(error, self.model.__name__):
                 raise answer from error
             raise
         except StaleDataError as error:
