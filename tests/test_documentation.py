@@ -99,13 +99,18 @@ FOLLOWED: dict[str, list[Answers]] = {
         {"database_backend": "sqlite", "auth": "jwt", "include_example": False},
         {"include_example": False},
     ],
+    "call-another-service": [{"database_backend": "sqlite", "auth": "jwt"}, {"include_example": False}],
     "change-an-answer": [{}],
     "change-the-database": [{"database_backend": "sqlite"}],
     "deploy-on-kubernetes": [{"kubernetes": True}],
     "move-to-postgresql": [{}],
+    "pluggable-engine": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
     "remove-the-example": [{}, {"database_backend": "sqlite", "auth": "jwt"}],
     "restore-from-a-backup": [{}, {"database_backend": "sqlite"}],
     "run-behind-pgbouncer": [{}],
+    "upload-and-streaming": [{"auth": "jwt", "include_example": False}, {"database_backend": "sqlite"}],
+    "websocket": [{"auth": "jwt"}, {"database_backend": "sqlite", "include_example": False}],
+    "work-after-the-response": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
 }
 CONTINUED = {"add-a-resource": "extend-a-resource", "change-the-database": "move-to-postgresql"}
 """Walkthroughs, with the page on which the reader continues."""

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from httpx2 import AsyncClient
 from sqlalchemy import event
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from my_service.api.dependencies import ContextDep, SettingsDep
@@ -55,6 +56,37 @@ async def test_error_after_the_response_began_closes_the_connection(app: FastAPI
     with capture_logs() as lines, pytest.raises(RuntimeError):
         await client.get("/half")
     assert "unexpected_error" in [line["event"] for line in lines]
+
+
+async def test_client_that_disconnects_during_an_upload_is_no_error(app: FastAPI) -> None:
+    @app.post("/upload")
+    async def upload(request: Request) -> int:
+        return sum([len(chunk) async for chunk in request.stream()])
+
+    received: list[Message] = [{"type": "http.request", "body": b"part", "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return received.pop() if received else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/upload",
+        "headers": [(b"host", b"test")],
+        "query_string": b"",
+        "server": None,
+    }
+    with capture_logs() as lines:
+        await app(scope, receive, send)
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("client_disconnected", "info"),
+        ("request", "info"),
+    ]
+    assert lines[-1]["status"] == sent[0]["status"] == 400
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc"])
