@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import yaml
 from copier import run_copy
 
-from additions import listed_modules, merge_additions
 from imports import Imports, module_of
+from modules import add_imports, listed_modules, merge_additions, with_imports_of
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 """Copier's clone of the template. The new version is checked out, and its history has the older versions."""
@@ -37,11 +38,14 @@ def main(table: str, answers_file: str) -> None:
 
 
 def render(answers: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files that the template renders for the answers and the version of a project."""
+    """Return the files that the template renders for the answers and the version of a project.
+
+    Migrations are left out, because an update does not change them.
+    """
     data = {name: answer for name, answer in answers.items() if not name.startswith("_")}
     with TemporaryDirectory() as directory:
         run_copy(str(TEMPLATE), directory, data=data, vcs_ref=answers["_commit"], defaults=True, quiet=True)
-        paths = [path for path in Path(directory).rglob("*") if path.is_file()]
+        paths = [path for path in Path(directory).rglob("*") if path.is_file() and path.parent.name != "versions"]
         return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -86,7 +90,10 @@ class Update:
         path = next(iter(listed_in & self.old.keys() & self.head), None)
         if path is None:
             return {}
-        listed = listed_modules(git("show", f"HEAD:./{path}"))
+        try:
+            listed = listed_modules(git("show", f"HEAD:./{path}"))
+        except SyntaxError:
+            listed = {}  # `merge` reports it.
         former, directory = PurePosixPath(path).parent, PurePosixPath(routes).parent
         moves = {}
         for own in sorted(self.head - self.old.keys()):
@@ -125,13 +132,24 @@ class Update:
             self.rewrite(path)
         else:
             ours_now, base_now = self.rewritten(ours, path, target), self.rewritten(self.old[path], path, target)
-            is_package = target.endswith("/__init__.py")
-            if sources or base_now != self.old[path] or ours_now != ours or is_package:
-                text, conflicts = merge_texts(ours_now, base_now, self.new[target])
-                if target == self.routes or (conflicts and is_package):
-                    added = merge_additions(ours_now, base_now, self.new[target], self.served)
-                    text, conflicts = (text, conflicts) if added is None else (added, False)
-                self.write_merged(path, target, text, conflicts)
+            if sources or path.endswith(".py"):
+                self.write_merged(path, target, *self.merged(target, ours_now, base_now))
+
+    def merged(self, target: str, ours: bytes, base: bytes) -> tuple[bytes, bool]:
+        """Return the merged text, and whether it has conflicts."""
+        theirs = self.new[target]
+        text, conflicts = merge_texts(ours, base, theirs)
+        if not target.endswith(".py"):
+            return text, conflicts
+        with suppress(SyntaxError):
+            if target == self.routes or (conflicts and target.endswith("__init__.py")):
+                added = merge_additions(ours, base, theirs, self.served)
+                return (text, conflicts) if added is None else (added, False)
+            if conflicts:
+                text, conflicts = merge_texts(with_imports_of(base, ours), base, theirs)
+            if not conflicts:
+                text = add_imports(text, ours, base)
+        return text, conflicts
 
     def write_merged(self, path: str, target: str, text: bytes, conflicts: bool) -> None:
         if path != target:

@@ -1,13 +1,11 @@
-"""Merge a module to which the owner only added statements, imported names, or elements of `routers` or `__all__`.
-
-Git has a conflict if the template changed a line beside the added ones. A short `__init__.py` has few other lines.
-"""
+"""Merge Python modules where git has a conflict, because both sides changed lines beside each other."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator
 from io import BytesIO
+from itertools import dropwhile, takewhile
 from tokenize import COMMENT, tokenize
 
 from imports import place_of, sort_key, written
@@ -16,8 +14,35 @@ Part = tuple[str, str]
 """The module and the name of an import, the name and an element of a list, or an empty text and another statement."""
 
 
+def with_imports_of(base: bytes, ours: bytes) -> bytes:
+    """Return the owner's module with the imports of the old version, unless the imports have comments."""
+    lines, (start, end), (first, last) = ours.splitlines(keepends=True), import_lines(ours), import_lines(base)
+    if not comments(b"".join(lines[start:end])):
+        lines[start:end] = base.splitlines(keepends=True)[first:last]
+    return b"".join(lines)
+
+
+def add_imports(merged: bytes, ours: bytes, base: bytes) -> bytes:
+    """Add imports that the owner added, and those that the owner's code still needs."""
+    expected, present = dict(parts(base)), dict(parts(merged))
+    tree = ast.parse(merged)
+    defined = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    defined |= {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    defined |= {name.rpartition(" ")[2] for where, name in present if where}
+    text = merged.decode()
+    for (where, name), node in parts(ours):
+        needed = (where, name) not in expected or name.rpartition(" ")[2] in set(names_in(tree)) - defined
+        if isinstance(node, ast.Import | ast.ImportFrom) and (where, name) not in present and needed:
+            text = add_import(text, where, name)
+    return text.encode()
+
+
 def merge_additions(ours: bytes, base: bytes, theirs: bytes, served: Collection[str] = ()) -> bytes | None:
     """Return `theirs` with what `ours` adds to `base`, or None if `ours` differs from `base` in another way.
+
+    The additions are statements, imported names, and elements of `routers` or `__all__`.
 
     Args:
         ours: the owner's module.
@@ -86,6 +111,17 @@ def parts(source: bytes) -> Iterator[tuple[Part, ast.stmt | ast.expr]]:
                 yield ("", ast.unparse(node)), node
 
 
+def import_lines(source: bytes) -> tuple[int, int]:
+    """Return where the first block of imports starts and ends."""
+    body = dropwhile(lambda node: not is_import(node), ast.parse(source).body)
+    nodes = list(takewhile(is_import, body))
+    return (nodes[0].lineno - 1, nodes[-1].end_lineno or 0) if nodes else (0, 0)
+
+
+def is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
 def names_in(tree: ast.AST) -> list[str]:
     return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
 
@@ -100,19 +136,23 @@ def source_of(node: ast.stmt | ast.expr, source: bytes) -> str:
 
 
 def add_import(text: str, module: str, name: str) -> str:
-    """Add a name to the import of its module, or add an import in the order of isort."""
+    """Add a name to the import of its module, or add an import. `make format` sorts the imports.
+
+    Args:
+        module: an empty text if `name` is a statement such as `import os`.
+    """
     lines = text.splitlines(keepends=True)
-    place, blank = None, ""
+    place, line = import_lines(text.encode())[0], f"from {module} import {name}\n" if module else f"{name}\n"
     for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and module:
             other = "." * node.level + (node.module or "")
             if other == module:
                 names = [*map(ast.unparse, node.names), name]
                 lines[node.lineno - 1 : node.end_lineno] = [written(module, names, "") + "\n"]
                 return "".join(lines)
-            if place is None or (other[0] == ".", *place_of(other)) < (module[0] == ".", *place_of(module)):
-                place, blank = node.end_lineno, "" if (other[0] == ".") == (module[0] == ".") else "\n"
-    lines.insert(len(lines) if place is None else place, f"{blank}from {module} import {name}\n")
+            if (other[0] == ".", *place_of(other)) < (module[0] == ".", *place_of(module)):
+                place = node.end_lineno or 0
+    lines.insert(place, line)
     return "".join(lines)
 
 
