@@ -100,7 +100,7 @@ def parts(source: bytes) -> Iterator[tuple[Part, ast.stmt | ast.expr]]:
         match node:
             case ast.ImportFrom():
                 for alias in node.names:
-                    yield ("." * node.level + (node.module or ""), ast.unparse(alias)), node
+                    yield (module_in(node), ast.unparse(alias)), node
             case (
                 ast.Assign(targets=[ast.Name("routers" | "__all__" as name)], value=ast.List(elements))
                 | ast.AnnAssign(target=ast.Name("routers" | "__all__" as name), value=ast.List(elements))
@@ -142,18 +142,26 @@ def add_import(text: str, module: str, name: str) -> str:
         module: an empty text if `name` is a statement such as `import os`.
     """
     lines = text.splitlines(keepends=True)
-    place, line = import_lines(text.encode())[0], f"from {module} import {name}\n" if module else f"{name}\n"
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom) and module:
-            other = "." * node.level + (node.module or "")
-            if other == module:
-                names = [*map(ast.unparse, node.names), name]
-                lines[node.lineno - 1 : node.end_lineno] = [written(module, names, "") + "\n"]
-                return "".join(lines)
-            if (other[0] == ".", *place_of(other)) < (module[0] == ".", *place_of(module)):
-                place = node.end_lineno or 0
-    lines.insert(place, line)
+    place, end = import_lines(text.encode())
+    if not module:
+        lines.insert(place, f"{name}\n")
+        return "".join(lines)
+    same = [(module_in(node), node) for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    same = [(other, node) for other, node in same if (other[0] == ".") == (module[0] == ".")]
+    if same:
+        before = [node.end_lineno or 0 for other, node in same if place_of(other) < place_of(module)]
+        place = before[-1] if before else same[0][1].lineno - 1
+    for other, node in same:
+        if other == module:
+            names = [*map(ast.unparse, node.names), name]
+            lines[node.lineno - 1 : node.end_lineno] = [written(module, names, "") + "\n"]
+            return "".join(lines)
+    lines.insert(place if same else end, f"from {module} import {name}\n")
     return "".join(lines)
+
+
+def module_in(node: ast.ImportFrom) -> str:
+    return "." * node.level + (node.module or "")
 
 
 def add_to_all(text: str, name: str) -> str:

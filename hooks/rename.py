@@ -86,9 +86,9 @@ class Update:
         Modules with an entry in the list move beside `routes`. Other modules there move up, because the entries of
         their routers may have options, such as dependencies.
         """
-        listed_in = {path for path, target in self.files.items() if target == routes} | {routes}
-        path = next(iter(listed_in & self.old.keys() & self.head), None)
-        if path is None:
+        former_paths = [path for path, target in self.files.items() if target == routes]
+        path = next((path for path in (routes, *former_paths) if path in self.old), routes)
+        if path not in self.head:
             return {}
         try:
             listed = listed_modules(git("show", f"HEAD:./{path}"))
