@@ -23,7 +23,7 @@ def with_imports_of(base: bytes, ours: bytes) -> bytes:
 
 
 def add_imports(merged: bytes, ours: bytes, base: bytes) -> bytes:
-    """Add imports that the owner added, and those that the owner's code still needs."""
+    """Add imports that the owner added, and other imports that the owner's code still needs."""
     expected, present = dict(parts(base)), dict(parts(merged))
     tree = ast.parse(merged)
     defined = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
