@@ -432,52 +432,104 @@ router = APIRouter(prefix="/terms", tags=["terms"])
 async def read_terms() -> str:
     return "Be kind"
 '''
-TERMS_TEST = '''"""Tests of the terms."""
+OPTIONS = {
+    "none": """
+shop = APIRouter(prefix="/shop")
+shop.include_router(secrets.router)
+routers.append(shop)
+""",
+    "jwt": """
+signed_in.include_router(secrets.router, prefix="/shop", dependencies=[requires("admin")])
+""",
+}
+"""Entries that are more than the name of a router, by `auth`."""
+
+SERVED_TEST = '''"""Tests of the owner's routes."""
 
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from my_service.repositories.item import OURS
 
-async def test_terms_are_public(app: FastAPI) -> None:
+API = "/api/v1"
+
+
+async def test_routes_are_as_public_as_before(app: FastAPI, client: AsyncClient) -> None:
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as anyone:
-        assert (await anyone.get("/api/v1/terms")).status_code == 200
-        assert (await anyone.get("/api/v1/orders")).status_code == {status}
+        assert (await anyone.get(f"{API}/terms")).status_code == 200
+        assert (await anyone.get(f"{API}/orders")).status_code == ORDERS
+    assert (await client.get(f"{API}/shop/secrets")).status_code == SECRETS
 
 
 def test_routes_are_served_once(app: FastAPI) -> None:
-    paths = [path for path in app.openapi()["paths"] if "orders" in path or "terms" in path]
-    assert sorted(paths) == ["/api/v1/orders", "/api/v1/orders/{{order_id}}", "/api/v1/terms"]
+    paths = app.openapi()["paths"]  # It warns about duplicates, and warnings are errors.
+    assert len([path for path in paths if path.endswith(("/orders", "/terms", "/secrets"))]) == 3
+
+
+def test_changed_repository_stays() -> None:
+    assert OURS.model.__tablename__ == "item"
 '''
 
 
 def follow_the_former_document(project: Path, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
-    """Add the resource of docs/add-a-resource.md, and a module without authentication."""
+    """Add the resource of docs/add-a-resource.md, a module without authentication, and one with other options."""
     monkeypatch.chdir(project)
     for step in steps((project / "docs/add-a-resource.md").read_text("utf-8")):
         if step.path:
             (edit if step.kind == "diff" else create)(Path(step.path), step.text)
     create(Path("src/my_service/api/terms.py"), TERMS)
-    create(Path("tests/test_terms.py"), TERMS_TEST.format(status=401 if auth == "jwt" else 200))
+    create(Path("src/my_service/api/secrets.py"), TERMS.replace("terms", "secrets"))
+    listed = "src/my_service/api/__init__.py"
     former = "auth.router" if auth == "jwt" else "items.router"
-    replace(project, "src/my_service/api/__init__.py", "orders\n", "orders, terms\n")
-    replace(project, "src/my_service/api/__init__.py", f"[{former}", f"[{former}, terms.router")
+    replace(project, listed, "orders\n", "orders, secrets, terms\n")
+    replace(project, listed, f"[{former}", f"[{former}, terms.router")
+    append(project, listed, OPTIONS[auth])
+    append(project, "src/my_service/repositories/item.py", "\n\nOURS = SQLAlchemyItemRepository\n")
+    statuses = (
+        {"ORDERS\n": "401\n", "SECRETS\n": "403\n"} if auth == "jwt" else {"ORDERS\n": "200\n", "SECRETS\n": "200\n"}
+    )
+    create(Path("tests/test_served.py"), re.sub("ORDERS\n|SECRETS\n", lambda name: statuses[name[0]], SERVED_TEST))
 
 
 @pytest.mark.parametrize("auth", ["none", "jwt"])
 @pytest.mark.parametrize("version", releases())
 def test_update_moves_the_listed_route_modules_of_the_owner(
-    old: Callable[..., Path], render: Render, monkeypatch: pytest.MonkeyPatch, version: str, auth: str
+    old: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    version: str,
+    auth: str,
 ) -> None:
     project = old(version, auth=auth)
     follow_the_former_document(project, monkeypatch, auth)
     assert update(project, trust=True) == {}
     api = project / "src/my_service/api"
-    listed = "routes/__init__.py"
-    assert (api / listed).read_text() == (render(auth=auth) / "src/my_service/api" / listed).read_text()
-    assert not (api / "orders.py").exists()
-    assert not (api / "terms.py").exists()
-    assert "PUBLIC" not in (api / "routes/orders.py").read_text()
-    assert ("PUBLIC = True" in (api / "routes/terms.py").read_text()) == (auth == "jwt")
+    served = (api / "routes/__init__.py").read_text("utf-8")
+    # Modules without an entry cannot be in api/routes.
+    assert {path.stem for path in api.glob("*.py")} & {"orders", "secrets", "terms"} == {"secrets"}
+    assert {path.stem for path in api.glob("routes/*.py")} & {"orders", "secrets", "terms"} == {"orders", "terms"}
+    assert "from .. import secrets\n" in served
+    assert "orders" not in served
+    assert "terms" not in served
+    public = [path.name for path in api.glob("routes/*.py") if "\nPUBLIC = True\n" in path.read_text("utf-8")]
+    assert sorted(public) == (["auth.py", "terms.py"] if auth == "jwt" else [])
+    messages = capfd.readouterr().err
+    assert "src/my_service/api/orders.py moved to src/my_service/api/routes/orders.py" in messages
+    assert "src/my_service/repositories/item.py is no longer in the template" in messages
+    assert 'make revision m="add item version"' in messages
+
+
+@pytest.mark.parametrize("version", releases())
+def test_routes_that_cannot_be_merged_are_a_conflict(
+    old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """The service must not start without the owner's check of all requests."""
+    project = old(version, auth="jwt")
+    follow_the_former_document(project, monkeypatch, "jwt")
+    replace(project, "src/my_service/api/__init__.py", "[requires()]", '[requires("member")]')
+    conflicts = update(project, trust=True)
+    assert conflicts.keys() == {"src/my_service/api/routes/__init__.py"}
+    assert 'requires("member")' in conflicts["src/my_service/api/routes/__init__.py"]
 
 
 @pytest.mark.slow
@@ -713,6 +765,138 @@ def test_update_conflicts_only_where_both_sides_changed_a_line(next_release: Pat
     assert conflicts["Dockerfile"].splitlines()[1:-1] == ["EXPOSE 9000", "=======", "EXPOSE 8000/tcp"]
     assert "leftover conflict marker" in run_unchecked("git", "diff", "--check", cwd=project).stdout
     assert "0.0.0.0:${PORT:-8000}:" in (project / "docker-compose.yml").read_text("utf-8")
+
+
+# ------------------------------------------------------------------------- resources in two branches
+
+RESOURCE = {
+    "src/my_service/models/order.py": '''"""Model of an order."""
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base
+
+
+class Order(Base):
+    number: Mapped[str] = mapped_column(String(20), unique=True)
+''',
+    "src/my_service/schemas/order.py": '''"""Schemas of orders."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from .base import RequestModel
+
+
+class OrderCreate(RequestModel):
+    number: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+
+
+class OrderRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: str
+''',
+    "src/my_service/api/routes/orders.py": '''"""Routes of orders."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from ...models.order import Order
+from ...problems import problem_responses
+from ...repositories import Repository
+from ...schemas.order import OrderCreate, OrderRead
+from ..dependencies import repository
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+OrdersDep = Annotated[Repository[Order], Depends(repository(Order))]
+
+
+@router.post("", status_code=201, response_model=OrderRead, responses=problem_responses(409))
+async def create_order(data: OrderCreate, orders: OrdersDep) -> Order:
+    """Create an order."""
+    return await orders.add(Order(number=data.number))
+''',
+    "tests/test_orders.py": '''"""Tests of orders."""
+
+from httpx2 import AsyncClient
+
+
+async def test_order_is_created_once(client: AsyncClient) -> None:
+    for status in (201, 409):
+        assert (await client.post("/api/v1/orders", json={"number": "1"})).status_code == status
+''',
+    "alembic/versions/0000_order.py": '''"""Add orders."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "order"
+down_revision: str | None = "5d1c0b9e7a42"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "order",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.current_timestamp(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.current_timestamp(), nullable=False),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order")),
+        sa.UniqueConstraint("number", name=op.f("uq_order_number")),
+        schema="my_service",
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("order", schema="my_service")
+''',
+}
+
+
+def add_resource(project: Path, name: str) -> None:
+    """Add a resource as docs/add-a-resource.md does: in new files only."""
+    for path, text in RESOURCE.items():
+        target = project / path.replace("order", name)
+        target.write_text(text.replace("order", name).replace("Order", name.capitalize()), "utf-8")
+    commit_all(project, f"Add {name}")
+
+
+@pytest.fixture
+def merged_branches(next_release: Path, tmp_path: Path) -> Path:
+    """Return a project with two merged branches that each add a resource. One of them updates the template first."""
+    project = copy_of(next_release, tmp_path / "project")
+    run("git", "switch", "--quiet", "--create", "theirs", cwd=project)
+    add_resource(project, "customer")
+    run("git", "switch", "--quiet", "-", cwd=project)
+    for name in ("models", "api/routes"):
+        path = next_release / "template/src/{{ package_name }}" / name / "__init__.py.jinja"
+        path.write_text(path.read_text("utf-8").replace("from pkgutil", "import json\nfrom pkgutil"), "utf-8")
+    release(next_release)
+    assert update(project) == {}
+    commit_all(project, "Update")
+    add_resource(project, "order")
+    run("git", "merge", "--quiet", "--no-edit", "theirs", cwd=project)
+    return project
+
+
+def test_branches_with_new_resources_merge_without_a_conflict(merged_branches: Path) -> None:
+    assert run("git", "status", "--porcelain", cwd=merged_branches).stdout == ""
+    for name in ("order", "customer"):
+        assert all((merged_branches / path.replace("order", name)).exists() for path in RESOURCE)
+
+
+@pytest.mark.slow
+def test_merged_branches_serve_both_resources(merged_branches: Path, environment: EnvironmentOf) -> None:
+    python = environment(merged_branches)
+    python.run(merged_branches, "alembic", "merge", "heads", "-m", "merge")
+    python.run(merged_branches, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL="sqlite://")
 
 
 # ---------------------------------------------------------------------------------- changed answers
