@@ -142,21 +142,19 @@ def add_import(text: str, module: str, name: str) -> str:
         module: an empty text if `name` is a statement such as `import os`.
     """
     lines = text.splitlines(keepends=True)
-    place, end = import_lines(text.encode())
+    start, end = import_lines(text.encode())
+    imports = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    block = [node for node in imports if (node.level > 0) == module.startswith(".")]
     if not module:
-        lines.insert(place, f"{name}\n")
-        return "".join(lines)
-    same = [(module_in(node), node) for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
-    same = [(other, node) for other, node in same if (other[0] == ".") == (module[0] == ".")]
-    if same:
-        before = [node.end_lineno or 0 for other, node in same if place_of(other) < place_of(module)]
-        place = before[-1] if before else same[0][1].lineno - 1
-    for other, node in same:
-        if other == module:
-            names = [*map(ast.unparse, node.names), name]
-            lines[node.lineno - 1 : node.end_lineno] = [written(module, names, "") + "\n"]
-            return "".join(lines)
-    lines.insert(place if same else end, f"from {module} import {name}\n")
+        lines.insert(start, f"{name}\n")
+    elif found := next((node for node in imports if module_in(node) == module), None):
+        names = [*map(ast.unparse, found.names), name]
+        lines[found.lineno - 1 : found.end_lineno] = [f"{written(module, names, indent='')}\n"]
+    elif block:
+        before = [node.end_lineno or 0 for node in block if place_of(module_in(node)) < place_of(module)]
+        lines.insert(before[-1] if before else block[0].lineno - 1, f"from {module} import {name}\n")
+    else:
+        lines.insert(end, f"\nfrom {module} import {name}\n")
     return "".join(lines)
 
 

@@ -150,7 +150,7 @@ def ours():
 """
     ours = FORMER.replace("items\n", "items, orders\n").replace("APIRouter\n", "APIRouter, Depends\n", 1)
     ours = ours.replace("[auth", "[admin, auth").replace("routers:", f"{added}routers:")
-    expected = NEW.replace("APIRouter\n", "APIRouter, Depends\nfrom . import orders\n", 1)
+    expected = NEW.replace("APIRouter\n", "APIRouter, Depends\n\nfrom . import orders\n", 1)
     for statement in added.replace(")\nadmin", ")\n\nadmin").split("\n\n"):
         expected += f"\n{statement.strip()}\n" if statement else ""
     assert merged(ours) == f"{expected}routers += [admin]\n"

@@ -188,10 +188,8 @@ def add_a_model_and_its_migration(project: Path, python: Environment) -> None:
     (project / "src/my_service/models/order.py").write_text(ORDER)
     init = project / "src/my_service/models/__init__.py"
     text = init.read_text("utf-8")
-    text = text.replace("__all__ = [", '__all__ = ["Order", ').replace(
-        "from .base import Base\n", "from .base import Base\nfrom .order import Order\n"
-    )
-    init.write_text(text, "utf-8")
+    text = text.replace("__all__ = [", '__all__ = ["Order", ')
+    init.write_text(re.sub(r"(from \.base import .*\n)", r"\1from .order import Order\n", text), "utf-8")
     database = f"sqlite:///{project}/owner.db"
     python.run(project, "ruff", "check", "--select", "I,RUF022", "--fix", "--quiet")
     python.run(project, "ruff", "format", "--quiet")
@@ -1084,7 +1082,7 @@ def resolve(path: Path) -> None:
     """Resolve the conflict: take the lines of the template, and add the model of the owner."""
     text = MARKERS.sub(lambda found: found[0].split("=======\n")[1].rsplit("\n", 1)[0], path.read_text("utf-8"))
     if "from .order" not in text:
-        text = text.replace("from .base import Base\n", "from .base import Base\nfrom .order import Order\n")
+        text = re.sub(r"(from \.base import .*\n)", r"\1from .order import Order\n", text)
     path.write_text(
         re.sub(
             r"__all__ = \[.*",
