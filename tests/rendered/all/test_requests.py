@@ -72,7 +72,7 @@ async def test_wrong_method_returns_405_with_allow_header(app: FastAPI, client: 
         return name
 
     response = await client.delete("/things/a")
-    assert (response.status_code, response.headers["Allow"]) == (405, "GET, PUT")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, PUT")
 
 
 async def test_dependencies_return_settings_and_client(app: FastAPI, client: AsyncClient) -> None:
@@ -111,7 +111,7 @@ def test_database_of_a_newer_release_is_compatible(app: FastAPI, applied: set[st
     ("method", "path", "detail"),
     [
         ("GET", "/nowhere", "This path does not exist."),
-        ("DELETE", "/health", "This path does not support DELETE. It supports GET."),
+        ("DELETE", "/health", "This path does not support DELETE. It supports GET, HEAD."),
     ],
 )
 async def test_errors_of_the_router_name_the_rule(client: AsyncClient, method: str, path: str, detail: str) -> None:
