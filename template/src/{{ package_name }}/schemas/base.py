@@ -1,11 +1,15 @@
 """Base class of schemas for requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+
+MAX_DEPTH = 100
+"""Levels of a JSON value. Values with more than about 250 levels cannot be sent in a response."""
 
 
 class RequestModel(BaseModel):
@@ -19,18 +23,28 @@ class RequestModel(BaseModel):
     @field_validator("*")
     @classmethod
     def _refuse_unstorable(cls, value: Any) -> Any:
-        remaining = [value]
-        while remaining:  # a loop, because recursion has a limit
-            match remaining.pop():
-                case SecretStr() as secret:
-                    remaining.append(secret.get_secret_value())
-                case Mapping() as mapping:
-                    remaining += [*mapping.keys(), *mapping.values()]
-                case list() | tuple() | set() | frozenset() as items:
-                    remaining += items
-                case leaf:
-                    _check(leaf)
-        return value
+        level = [value]
+        for _ in range(MAX_DEPTH):
+            level = [part for whole in level for part in _parts(whole)]
+            if not level:
+                return value
+        raise ValueError(f"must have at most {MAX_DEPTH} levels")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """Return the members of a collection. Check a value that has none."""
+    match value:
+        case SecretStr():
+            return [value.get_secret_value()]
+        case BaseModel():
+            return vars(value).values()
+        case Mapping():
+            return [*value.keys(), *value.values()]
+        case list() | tuple() | set() | frozenset():
+            return value
+        case _:
+            _check(value)
+            return ()
 
 
 def _check(value: object) -> None:
@@ -38,7 +52,7 @@ def _check(value: object) -> None:
         raise ValueError("must not contain NUL or unpaired surrogates")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("must fit in 64 bits")
-    if isinstance(value, float) and not isfinite(value):
+    if isinstance(value, float | Decimal) and not isfinite(value):
         raise ValueError("must be a finite number")
     if isinstance(value, datetime) and value.tzinfo is not None:
         try:
