@@ -69,7 +69,7 @@ class Branch(Versioned, Base):
     owner_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(f"{PREFIX}branch.id", deferrable=True, initially="DEFERRED")
     )
-    labels: Mapped[list[Label]] = relationship(secondary=branch_label, lazy="selectin")
+    labels: Mapped[list[Label]] = relationship(secondary=branch_label, lazy="immediate")
 
     __table_args__ = (
         UniqueConstraint("city", "street"),
