@@ -12,6 +12,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import event
 from starlette.types import Message
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from my_service.api.dependencies import ContextDep, SettingsDep
 
@@ -104,7 +105,7 @@ async def test_wrong_method_returns_405_with_allow_header(app: FastAPI, client: 
         return name
 
     response = await client.delete("/things/a")
-    assert (response.status_code, response.headers["Allow"]) == (405, "GET, PUT")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, PUT")
 
 
 async def test_dependencies_return_settings_and_client(app: FastAPI, client: AsyncClient) -> None:
@@ -143,7 +144,7 @@ def test_database_of_a_newer_release_is_compatible(app: FastAPI, applied: set[st
     ("method", "path", "detail"),
     [
         ("GET", "/nowhere", "This path does not exist."),
-        ("DELETE", "/health", "This path does not support DELETE. It supports GET."),
+        ("DELETE", "/health", "This path does not support DELETE. It supports GET, HEAD."),
     ],
 )
 async def test_errors_of_the_router_name_the_rule(client: AsyncClient, method: str, path: str, detail: str) -> None:
@@ -154,3 +155,35 @@ async def test_too_large_body_names_the_limit(client: AsyncClient, settings: Any
     response = await client.post("/nowhere", content=b"x" * (settings.max_body_size + 1))
     assert response.status_code == 413
     assert response.json()["detail"] == f"The request body is larger than {settings.max_body_size} bytes."
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/db", "/health/ready", "/nowhere", "/list", "/failing", "/post"])
+async def test_head_has_the_status_and_headers_of_get(app: FastAPI, client: AsyncClient, path: str) -> None:
+    @app.get("/list")
+    async def read() -> list[str]:
+        return ["ä" * 100]
+
+    @app.get("/failing")
+    async def fail() -> None:
+        raise RuntimeError
+
+    @app.post("/post")
+    async def create() -> None: ...
+
+    quoted = {"X-Request-ID": "quoted"}
+    get, head = await client.get(path, headers=quoted), await client.head(path, headers=quoted)
+    assert (head.status_code, head.content, head.headers) == (get.status_code, b"", get.headers)
+    assert head.headers["Content-Length"] == str(len(get.content))
+
+
+async def test_access_log_of_head_has_its_method_and_route(
+    app: FastAPI, client: AsyncClient, log_lines: list[EventDict]
+) -> None:
+    @app.get("/orders/{order_id}")
+    async def read(order_id: int) -> int:
+        return order_id
+
+    await client.head("/orders/7")
+    assert [(line["method"], line["route"], line["status"]) for line in log_lines] == [
+        ("HEAD", "/orders/{order_id}", 200)
+    ]
