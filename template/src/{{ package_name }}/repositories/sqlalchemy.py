@@ -77,7 +77,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            if answer := constraint_error(error, self.model.__name__):
+            if answer := constraint_error(error):
                 raise answer from error
             raise
         except StaleDataError as error:
