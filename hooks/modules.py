@@ -26,15 +26,17 @@ def add_imports(merged: bytes, ours: bytes, base: bytes) -> bytes:
     """Add imports that the owner added, and other imports that the owner's code still needs."""
     expected, present = dict(parts(base)), dict(parts(merged))
     tree = ast.parse(merged)
-    defined = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    defined |= {
-        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
-    defined |= {name.rpartition(" ")[2] for where, name in present if where}
+    defined = {name.rpartition(" ")[2] for where, name in present if where}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(name, ctx=ast.Store()) | ast.arg(name):
+                defined.add(name)
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                defined.add(name)
     text = merged.decode()
-    for (where, name), node in parts(ours):
+    for (where, name), statement in parts(ours):
         needed = (where, name) not in expected or name.rpartition(" ")[2] in set(names_in(tree)) - defined
-        if isinstance(node, ast.Import | ast.ImportFrom) and (where, name) not in present and needed:
+        if isinstance(statement, ast.Import | ast.ImportFrom) and (where, name) not in present and needed:
             text = add_import(text, where, name)
     return text.encode()
 
@@ -61,6 +63,8 @@ def merge_additions(ours: bytes, base: bytes, theirs: bytes, served: Collection[
             continue
         if gone.intersection(names_in(node)):
             return None  # It uses a name that the template no longer imports.
+        if where == "__all__" and where not in {other for other, _ in new}:
+            return None  # The template has no such list.
         if isinstance(node, ast.ImportFrom):
             text = add_import(text, where, name)
         elif where == "__all__":

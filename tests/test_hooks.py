@@ -162,6 +162,7 @@ def ours():
         ("authenticated = APIRouter()", "authenticated = APIRouter(dependencies=[])"),  # changed
         ("auth.router, ", ""),  # removed
         ("items\n", "items  # ours\n"),  # Syntax trees have no comments.
+        ("\nrouters", '\n__all__ = ["routers"]\n\nrouters'),  # Only the owner has this list.
         ("\nrouters", "\nown = APIRouter()\nown.include_router(items.router)\n\nrouters"),  # no longer imported
     ],
 )
@@ -182,10 +183,11 @@ def test_added_exports_are_sorted() -> None:
 def test_imports_of_the_owner_are_added_to_those_of_the_template() -> None:
     base = "import os\n\nfrom .paging import SIZE, select\n\nselect(SIZE)\n"
     ours = base.replace("os\n\n", "os\nimport re\n\nfrom .orders import a as b\n") + "b(SIZE)\n"
-    merged = "import os\n\nfrom .paging import page\n\npage()\nb(SIZE)\n"
+    merged = "import os\n\nfrom .paging import page\n\npage(lambda select: select)\nb(SIZE)\n"
     assert with_imports_of(base.encode(), ours.encode()) == f"{base}b(SIZE)\n".encode()
     assert add_imports(merged.encode(), ours.encode(), base.encode()) == (
-        b"import re\nimport os\n\nfrom .orders import a as b\nfrom .paging import SIZE, page\n\npage()\nb(SIZE)\n"
+        b"import re\nimport os\n\nfrom .orders import a as b\nfrom .paging import SIZE, page\n\n"
+        b"page(lambda select: select)\nb(SIZE)\n"
     )
 
 
