@@ -44,10 +44,10 @@ async def running(settings: Settings) -> AsyncIterator[FastAPI]:
             await delete_rows(app.state.database)
 
 
-async def delete_rows(database: Database) -> None:
-    """Delete all rows of the tables that migrations create."""
+async def delete_rows(database: Database, tables: MetaData = Base.metadata) -> None:
+    """Delete all rows of these tables. The default are the tables that migrations create."""
     async with database.session() as session:
-        for table in reversed(Base.metadata.sorted_tables):
+        for table in reversed(tables.sorted_tables):
             await session.execute(delete(table))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi import FastAPI, HTTPException
 from httpx2 import AsyncClient
-from real_pool import connected, opened, running
+from real_pool import connected, delete_rows, opened, running
 from sqlalchemy import (
     URL,
     CheckConstraint,
@@ -80,17 +80,24 @@ class Branch(Versioned, Base):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     async with opened(settings, TABLES), running(settings) as app:
         add_routes(app)
         yield app
 
 
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
+@pytest.fixture(scope="module")
+async def module_client(app: FastAPI) -> AsyncIterator[AsyncClient]:
     async with connected(app) as client:
         yield client
+
+
+@pytest.fixture
+async def client(app: FastAPI, module_client: AsyncClient) -> AsyncIterator[AsyncClient]:
+    """A client whose rows are deleted after the test."""
+    yield module_client
+    await delete_rows(app.state.database, TABLES)
 
 
 def add_routes(app: FastAPI) -> None:
@@ -119,6 +126,32 @@ def add_routes(app: FastAPI) -> None:
     @app.put("/branches/{branch_id}/labels/{label_id}")
     async def attach(branch_id: UUID, label_id: UUID, session: SessionDep) -> None:
         await session.execute(insert(branch_label).values(branch_id=branch_id, label_id=label_id))
+
+    @app.get("/fails")
+    async def fail() -> None:
+        raise app.state.error
+
+    async def read_twice(database: DatabaseDep, branch_id: UUID) -> Branch:
+        async with database.read_only_session() as session:
+            read = await session.get_one(Branch, branch_id)
+        async with database.session() as session:
+            (await session.get_one(Branch, branch_id)).city = "changed by another request"
+        return read
+
+    @app.post("/changed")
+    async def change(database: DatabaseDep, branch_id: UUID) -> None:
+        read = await read_twice(database, branch_id)
+        async with database.session() as session:
+            session.add(read)
+            read.city = "lost"
+            await SQLAlchemyRepository(session, Branch).save(read)
+
+    @app.post("/changed-without-repository")
+    async def change_at_the_commit(database: DatabaseDep, branch_id: UUID) -> None:
+        read = await read_twice(database, branch_id)
+        async with database.session() as session:
+            session.add(read)
+            read.city = "lost"
 
 
 def parsed(values: dict[str, Any]) -> dict[str, Any]:
@@ -205,36 +238,13 @@ async def test_other_constraints_return_500_and_are_logged_once(
     assert [line["event"] for line in log_lines if line["log_level"] == "error"] == ["unexpected_error"]
 
 
-@pytest.mark.parametrize("path", ["/changed", "/changed-without-repository"])
-async def test_change_of_a_stale_version_returns_409(app: FastAPI, client: AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(("path", "name"), [("/changed", "Branch"), ("/changed-without-repository", "entity")])
+async def test_change_of_a_stale_version_returns_409(client: AsyncClient, path: str, name: str) -> None:
     """The row is not locked. Another transaction changes it after it was read."""
-
-    async def read_twice(database: DatabaseDep, branch_id: UUID) -> Branch:
-        async with database.read_only_session() as session:
-            read = await session.get_one(Branch, branch_id)
-        async with database.session() as session:
-            (await session.get_one(Branch, branch_id)).city = "changed by another request"
-        return read
-
-    @app.post("/changed")
-    async def change(database: DatabaseDep, branch_id: UUID) -> None:
-        read = await read_twice(database, branch_id)
-        async with database.session() as session:
-            session.add(read)
-            read.city = "lost"
-            await SQLAlchemyRepository(session, Branch).save(read)
-
-    @app.post("/changed-without-repository")
-    async def change_at_the_commit(database: DatabaseDep, branch_id: UUID) -> None:
-        read = await read_twice(database, branch_id)
-        async with database.session() as session:
-            session.add(read)
-            read.city = "lost"
-
     branch = (await client.post("/branches", json={})).json()
     response = await client.post(path, params={"branch_id": branch})
     assert response.status_code == 409
-    assert response.json()["detail"].startswith("Another request has changed this ")
+    assert response.json()["detail"] == f"Another request has changed this {name}. Read it again."
 
 
 @pytest.mark.parametrize(
@@ -253,10 +263,7 @@ async def test_subclasses_of_an_error_have_its_status(
 ) -> None:
     child = type("Child", (error,), {"__str__": lambda self: "Explained."})
 
-    @app.get("/fails")
-    async def fail() -> None:
-        raise type("Grandchild", (child,), {})
-
+    app.state.error = type("Grandchild", (child,), {})
     response = await client.get("/fails")
     assert (response.status_code, response.json()["detail"]) == (status, "Explained.")
 
@@ -279,10 +286,7 @@ async def test_subclasses_of_an_error_have_its_status(
 async def test_http_exception_is_a_problem_document(
     app: FastAPI, client: AsyncClient, error: HTTPException, expected: dict[str, object]
 ) -> None:
-    @app.get("/fails")
-    async def fail() -> None:
-        raise error
-
+    app.state.error = error
     response = await client.get("/fails", headers={"X-Request-ID": "quoted"})
     assert response.status_code == error.status_code
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -291,10 +295,7 @@ async def test_http_exception_is_a_problem_document(
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_status_without_body_has_none(app: FastAPI, client: AsyncClient, status: int) -> None:
-    @app.get("/fails")
-    async def fail() -> None:
-        raise HTTPException(status, "not shown", {"X-Header": "kept"})
-
+    app.state.error = HTTPException(status, "not shown", {"X-Header": "kept"})
     response = await client.get("/fails")
     assert (response.status_code, response.content, response.headers["X-Header"]) == (status, b"", "kept")
 

@@ -89,6 +89,14 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
         async def read(entry_id: UUID, session: SessionDep) -> None:
             await SQLAlchemyRepository(session, Entry).get(entry_id)
 
+        @app.get("/numbers/{number}")
+        async def read_number(number: int, session: SessionDep) -> int:
+            return len(await SQLAlchemyRepository(session, Entry).list(PageRequest(limit=9, filters={"whole": number})))
+
+        @app.post("/unchecked")
+        async def create_unchecked(values: dict[str, Any], session: SessionDep) -> None:
+            await SQLAlchemyRepository(session, Entry).add(Entry(**values))
+
         yield app
 
 
@@ -213,7 +221,28 @@ async def test_query_that_is_not_utf8_finds_nothing(client: AsyncClient, query: 
     assert (response.status_code, response.json()) == (200, 0)
 
 
-@pytest.mark.parametrize("path", ["/entries/%00", "/entries/%ED%A0%80", "/%00", "/entries/1%2F2"])
+@pytest.mark.parametrize("body", [f'{{"whole": {10**30}}}', r'{"text": "\ud800"}'])
+async def test_value_that_no_schema_checks_is_refused(
+    client: AsyncClient, log_lines: list[EventDict], body: str
+) -> None:
+    response = await client.post("/unchecked", content=body)
+    assert response.status_code == 422
+    assert response.json()["detail"] == "The database cannot store or compare one of the values."
+    assert not [line for line in log_lines if line["log_level"] == "error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/numbers/{10**30}",
+        f"/numbers/{-(2**63) - 1}",
+        "/numbers/1e3",
+        "/entries/%00",
+        "/entries/%ED%A0%80",
+        "/%00",
+        "/entries/1%2F2",
+    ],
+)
 async def test_path_is_refused(client: AsyncClient, log_lines: list[EventDict], path: str) -> None:
     assert (await client.get(path)).status_code in (404, 422)
     assert not [line for line in log_lines if line["log_level"] == "error"]

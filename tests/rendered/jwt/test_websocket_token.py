@@ -16,7 +16,7 @@ from my_service.config import Settings
 
 @pytest.fixture
 def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """The application with a WebSocket route next to the other routes that require authentication."""
+    """The application with WebSocket routes next to the other routes that require authentication."""
     router = APIRouter(dependencies=authenticated.dependencies)
 
     @router.websocket("/greeting")
@@ -25,16 +25,22 @@ def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
         await websocket.send_text(user.email)
         await websocket.close()
 
+    @router.websocket("/time")
+    async def tell_time(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
     monkeypatch.setattr(main, "routers", [router])
     return main.create_app(settings)
 
 
+@pytest.mark.parametrize("path", ["/greeting", "/time"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer abc"}, {"Authorization": "Basic YTpi"}])
-def test_websocket_without_valid_token_is_denied(app: FastAPI, headers: dict[str, str]) -> None:
+def test_websocket_without_valid_token_is_denied(app: FastAPI, path: str, headers: dict[str, str]) -> None:
     with (
         TestClient(app) as client,
         pytest.raises(WebSocketDenialResponse) as denied,
-        client.websocket_connect(f"{app.state.settings.api_prefix}/greeting", headers=headers),
+        client.websocket_connect(app.state.settings.api_prefix + path, headers=headers),
     ):
         pytest.fail("The WebSocket was accepted.")
     assert denied.value.headers["Content-Type"] == "application/problem+json"

@@ -20,16 +20,7 @@ from ..repositories import ModelT, Repository, SQLAlchemyRepository
 from ..utils.cache import TTLCache
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-
-class Bearer(HTTPBearer):
-    """Reads the bearer token of HTTP and WebSocket requests. FastAPI's class reads only the former."""
-
-    async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        return await super().__call__(request)
-
-
-BEARER = Bearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
+BEARER = HTTPBearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
 
 
 async def get_app_settings(connection: HTTPConnection) -> Settings:
