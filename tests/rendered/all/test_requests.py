@@ -176,6 +176,25 @@ async def test_head_has_the_status_and_headers_of_get(app: FastAPI, client: Asyn
     assert head.headers["Content-Length"] == str(len(get.content))
 
 
+async def test_head_gives_the_server_no_body(app: FastAPI) -> None:
+    """The client and uvicorn would drop a body."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path: dict[str, Any] = {"path": "/health", "raw_path": b"/health", "root_path": "", "query_string": b""}
+    host: dict[str, Any] = {"headers": [(b"host", b"test")], "scheme": "http", "server": ("test", 80), "client": None}
+    await app({"type": "http", "method": "HEAD", "http_version": "1.1", **path, **host}, receive, send)
+    assert [(message["type"], message.get("body")) for message in sent] == [
+        ("http.response.start", None),
+        ("http.response.body", b""),
+    ]
+
+
 async def test_access_log_of_head_has_its_method_and_route(
     app: FastAPI, client: AsyncClient, log_lines: list[EventDict]
 ) -> None:
