@@ -113,6 +113,4 @@ def enlarge(subject: Subject, routes: int) -> Subject:
         return replace(subject, cwd=project)
     package = project / "src" / "my_service" / "api" / "routes"
     (package / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))
-    with (package / "__init__.py").open("a", encoding="utf-8") as file:
-        file.write("\nfrom . import more\n\nrouters.append(more.router)\n")
     return replace(subject, cwd=project, variables={**subject.variables, "PYTHONPATH": str(Path(project, "src"))})

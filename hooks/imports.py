@@ -110,8 +110,13 @@ def place_of(module: str) -> tuple[int, str]:
     return len(name) - len(module), name.lower()
 
 
+def sort_key(name: str) -> tuple[bool, bool, str]:
+    """Return the sort key of isort for imported names: constants, classes, other names."""
+    return not name.isupper(), not name[0].isupper(), name
+
+
 def written(module: str, names: list[str], indent: str) -> str:
-    names = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    names = sorted(names, key=sort_key)
     line = f"from {module} import {', '.join(names)}"
     if len(indent + line) <= LINE_LENGTH:
         return line

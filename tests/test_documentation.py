@@ -94,16 +94,25 @@ FOLLOWED: dict[str, list[Answers]] = {
         {"schema_namespace": "", "include_example": False},
         {"auth": "jwt"},
     ],
-    "add-a-setting": [{}, {"auth": "jwt", "include_example": False}, {"include_example": False}],
+    "add-a-setting": [
+        {},
+        {"database_backend": "sqlite", "auth": "jwt", "include_example": False},
+        {"include_example": False},
+    ],
+    "call-another-service": [{"database_backend": "sqlite", "auth": "jwt"}, {"include_example": False}],
     "change-an-answer": [{}],
     "change-the-database": [{"database_backend": "sqlite"}],
     "deploy-on-kubernetes": [{"kubernetes": True}],
     "move-to-postgresql": [{}],
+    "pluggable-engine": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
     "remove-the-example": [{}, {"database_backend": "sqlite", "auth": "jwt"}],
     "restore-from-a-backup": [{}, {"database_backend": "sqlite"}],
     "run-behind-pgbouncer": [{}],
+    "upload-and-streaming": [{"auth": "jwt", "include_example": False}, {"database_backend": "sqlite"}],
+    "websocket": [{"auth": "jwt"}, {"database_backend": "sqlite", "include_example": False}],
+    "work-after-the-response": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
 }
-CONTINUED = {"change-the-database": "move-to-postgresql"}
+CONTINUED = {"add-a-resource": "extend-a-resource", "change-the-database": "move-to-postgresql"}
 """Walkthroughs, with the page on which the reader continues."""
 
 COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
@@ -146,11 +155,15 @@ MADE = {".env", "secrets/", "uv.lock"}
 OWNED = "src/my_service/api/routes/owned.py"
 OWNED_ROUTES = '''"""Routes of a resource that the owner added."""
 
-from ...schemas.page import Page
-from ..conditional import ExpectedVersionDep, set_etag
-from ..paging import next_cursor, page_request
+from fastapi import APIRouter
 
-__all__ = ["ExpectedVersionDep", "Page", "next_cursor", "page_request", "set_etag"]
+from ...schemas.page import Page
+from ..conditional import ExpectedVersionsDep, set_etag
+from ..paging import build_page, page_request
+
+__all__ = ["ExpectedVersionsDep", "Page", "build_page", "page_request", "router", "set_etag"]
+
+router = APIRouter(prefix="/owned")
 '''
 """A module that shares imports with the example. It must work after the example is removed."""
 
@@ -320,7 +333,7 @@ def test_compose_walkthrough_works(project: Render, answers: Answers) -> None:
 
 def test_every_documented_command_is_tested(render: Render) -> None:
     """Each document with commands has a test. Each inline command runs in it or in another test."""
-    known = {*FOLLOWED, "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
+    known = {*FOLLOWED, *CONTINUED.values(), "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
     run_with_reference = {
         command for answers in REFERENCED for command in inline_commands(reference(render(**answers)))
     }
@@ -342,6 +355,17 @@ def test_every_documented_command_is_tested(render: Render) -> None:
     assert {*FOLLOWED, "deploy-with-compose", "README", "configuration", "api"} <= seen
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     assert {test for test in RUN_ELSEWHERE.values() if f"def {test}(" not in sources} == set()
+
+
+@pytest.mark.parametrize("answers", FOLLOWED["add-a-resource"], ids=range(len(FOLLOWED["add-a-resource"])))
+def test_first_resource_is_small_and_edits_no_file(render: Render, answers: Answers) -> None:
+    document = (render(**answers) / "docs/add-a-resource.md").read_text("utf-8")
+    files = [step for step in steps(document) if step.kind not in ("console", "text")]
+    assert {step.kind for step in files} == {"python"}
+    assert len(files) <= 4
+    lines = sum(len(step.text.splitlines()) for step in files)
+    assert lines <= 220
+    assert f"four files with {lines} lines" in " ".join(document.split())
 
 
 def documents_of(project: Path) -> list[Path]:

@@ -69,10 +69,7 @@ async def pool(request: Request) -> dict[str, int]:
 def service(project: Render) -> Path:
     """Return a render with the example and with extra routes that sleep, fail, or report the pool."""
     service = project(**CORNERS["namespaced-example"])
-    routes = service / "src" / "my_service" / "api" / "routes"
-    (routes / "faults.py").write_text(ROUTES)
-    with (routes / "__init__.py").open("a") as init:
-        init.write("\nfrom . import faults\n\nrouters.append(faults.router)\n")
+    (service / "src" / "my_service" / "api" / "routes" / "faults.py").write_text(ROUTES)
     return service
 
 

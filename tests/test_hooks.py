@@ -1,10 +1,13 @@
-"""Tests of hooks/imports.py, which rewrites imports during an update. test_updates.py tests it in projects."""
+"""Tests of hooks/imports.py and hooks/modules.py, which change modules in an update. test_updates.py runs updates."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import pytest
 
 from imports import Imports
+from modules import add_imports, listed_modules, merge_additions, with_imports_of
 
 IMPORTS = Imports(
     moved={
@@ -84,3 +87,110 @@ def test_other_lines_are_unchanged() -> None:
 
 def rewrite(source: str, path: str = "src/app/api/ours.py", target: str | None = None) -> str:
     return IMPORTS.rewrite(f"{source}\n".encode(), path, target or path).decode().strip()
+
+
+# ------------------------------------------------------------------------------------ modules.py
+
+FORMER = '''"""The routers."""
+
+from fastapi import APIRouter
+
+from . import auth, items
+
+authenticated = APIRouter()
+authenticated.include_router(items.router)
+
+routers: list[APIRouter] = [auth.router, authenticated]
+'''
+NEW = '''"""The routers under the API prefix."""
+
+from importlib import import_module
+
+from fastapi import APIRouter
+
+authenticated = APIRouter()
+
+routers: list[APIRouter] = [authenticated, *find_routers()]
+'''
+
+
+@pytest.mark.parametrize(
+    ("added", "listed"),
+    [
+        ("authenticated.include_router(orders.router)", {"orders": False}),
+        ("routers.append(orders.router)", {"orders": True}),
+        ("routers += [orders.router]", {}),
+        ("authenticated.include_router(orders.router, prefix='/shop')", {}),
+        ("authenticated.include_router(orders.lines)", {}),
+        ("authenticated.include_router(orders.router)\nX = orders", {}),
+        ("admin.include_router(orders.router)", {}),
+    ],
+)
+def test_entry_is_found_if_it_has_no_options(added: str, listed: dict[str, bool]) -> None:
+    source = f"{FORMER}{added}\n".replace("items\n", "items, orders\n")
+    found = listed_modules(source.encode())
+    assert {name: found[name] for name in found.keys() - {"auth", "items"}} == listed
+
+
+def test_found_entries_are_left_out_of_the_merge() -> None:
+    ours = FORMER.replace("items\n", "items, orders, terms\n").replace("[auth", "[terms.router, auth")
+    ours += "authenticated.include_router(orders.router)\n"
+    assert merged(ours, {"orders", "terms"}) == NEW
+
+
+def test_other_additions_are_merged() -> None:
+    added = """admin = APIRouter(dependencies=[Depends()])
+admin.include_router(orders.router)
+
+
+@decorated
+def ours():
+    return 1
+
+"""
+    ours = FORMER.replace("items\n", "items, orders\n").replace("APIRouter\n", "APIRouter, Depends\n", 1)
+    ours = ours.replace("[auth", "[admin, auth").replace("routers:", f"{added}routers:")
+    expected = NEW.replace("APIRouter\n", "APIRouter, Depends\n\nfrom . import orders\n", 1)
+    for statement in added.replace(")\nadmin", ")\n\nadmin").split("\n\n"):
+        expected += f"\n{statement.strip()}\n" if statement else ""
+    assert merged(ours) == f"{expected}routers += [admin]\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("authenticated = APIRouter()", "authenticated = APIRouter(dependencies=[])"),  # changed
+        ("auth.router, ", ""),  # removed
+        ("items\n", "items  # ours\n"),  # Syntax trees have no comments.
+        ("\nrouters", '\n__all__ = ["routers"]\n\nrouters'),  # Only the owner has this list.
+        ("\nrouters", "\nown = APIRouter()\nown.include_router(items.router)\n\nrouters"),  # no longer imported
+    ],
+)
+def test_other_changes_are_not_merged(before: str, after: str) -> None:
+    assert merged(FORMER.replace(before, after)) is None
+
+
+def test_added_exports_are_sorted() -> None:
+    base = 'from .base import Base\n\n__all__ = ["Base"]\n'
+    ours = 'from .base import Base\nfrom .order import Line, Order\n\n__all__ = ["Base", "Order", "Line"]\n'
+    theirs = 'from .base import Base, Versioned\n\n__all__ = ["Base", "Versioned"]\n\nfind()\n'
+    assert merge_additions(ours.encode(), base.encode(), theirs.encode()) == (
+        b"from .base import Base, Versioned\nfrom .order import Line, Order\n\n"
+        b'__all__ = ["Base", "Line", "Order", "Versioned"]\n\nfind()\n'
+    )
+
+
+def test_imports_of_the_owner_are_added_to_those_of_the_template() -> None:
+    base = "import os\n\nfrom .paging import SIZE, select\n\nselect(SIZE)\n"
+    ours = base.replace("os\n\n", "os\nimport re\n\nfrom .orders import a as b\n") + "b(SIZE)\n"
+    merged = "import os\n\nfrom .paging import page\n\npage(lambda select: select)\nb(SIZE)\n"
+    assert with_imports_of(base.encode(), ours.encode()) == f"{base}b(SIZE)\n".encode()
+    assert add_imports(merged.encode(), ours.encode(), base.encode()) == (
+        b"import re\nimport os\n\nfrom .orders import a as b\nfrom .paging import SIZE, page\n\n"
+        b"page(lambda select: select)\nb(SIZE)\n"
+    )
+
+
+def merged(ours: str, served: Collection[str] = ()) -> str | None:
+    text = merge_additions(ours.encode(), FORMER.encode(), NEW.encode(), served)
+    return None if text is None else text.decode()

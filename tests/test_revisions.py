@@ -66,9 +66,8 @@ class Owner:
         self.versions = project / "alembic" / "versions"
 
     def add_model(self, name: str = "order", text: str = MODEL) -> None:
+        """Write a module that no other module imports."""
         (self.models / f"{name}.py").write_text(text, "utf-8")
-        with (self.models / "__init__.py").open("a", encoding="utf-8") as init:
-            init.write(f"from . import {name}\n")
 
     def edit(self, path: str, before: str, after: str) -> None:
         replace(self.project, path, before, after, count=-1)
@@ -102,6 +101,17 @@ class Owner:
 def owner(project: Render, environment: EnvironmentOf) -> Owner:
     service = project(include_example=False)
     return Owner(service, environment(service))
+
+
+def test_model_that_nothing_imports_needs_a_migration(owner: Owner) -> None:
+    owner.add_model()
+    database = f"sqlite:///{owner.project}/service.db"
+    owner.alembic("upgrade", "head", url=database)
+    assert "('add_table', Table('order'" in owner.alembic("check", url=database).stdout
+    with pytest.raises(AssertionError, match="test_models_and_migrations_have_no_drift"):
+        owner.test_migrations("sqlite://")
+    assert 'op.create_table(\n        "order"' in owner.revise("add orders")
+    owner.test_migrations("sqlite://")
 
 
 def test_models_change_step_by_step(owner: Owner, postgres: str) -> None:

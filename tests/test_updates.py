@@ -31,6 +31,7 @@ from conftest import (
     run,
     run_unchecked,
 )
+from documents import create, edit, steps
 from imports import Imports, absolute, from_imports, module_of, package_of
 
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
@@ -38,6 +39,11 @@ LOCKS = {"requirements.txt", "requirements-dev.txt"}
 
 MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 """Directories that are not rendered. Git, make and other tools create them."""
+
+MIGRATIONS = (
+    "alembic/versions/20260101_0000_create_item.py",
+    "alembic/versions/20260101_0001_create_users.py",
+)
 
 COVERING = covering()
 
@@ -100,11 +106,13 @@ def test_updated_project_equals_a_new_render(
 ) -> None:
     project = old(version, **COVERING[name])
     locks = {name: (project / name).read_bytes() for name in LOCKS if (project / name).exists()}
+    migrations = {name: text for name, text in contents(project).items() if name in MIGRATIONS}
     assert update(project, trust=True) == {}
     # New questions have their default.
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     fresh = render(**{key: value for key, value in answers.items() if not key.startswith("_")})
-    assert contents(project) == contents(fresh)
+    # A database that has applied a migration does not get later changes to it.
+    assert contents(project) == contents(fresh) | migrations
     assert locks == {name: (project / name).read_bytes() for name in locks}
     add_row(version, name, "equals a new render")
 
@@ -160,6 +168,7 @@ from httpx2 import AsyncClient
 from my_service.api.orders import list_orders
 from my_service.api.problems import ProblemResponse, install_problem_handlers
 from my_service.health import PREFIX
+from my_service.models import Order
 
 
 async def test_orders_are_listed(client: AsyncClient) -> None:
@@ -171,6 +180,7 @@ def test_the_module_is_found() -> None:
     install_problem_handlers(FastAPI())
     assert list_orders.__module__ == "my_service.api.orders"
     assert ProblemResponse.media_type == "application/problem+json"
+    assert Order.__tablename__ == "order"
 '''
 
 
@@ -178,10 +188,8 @@ def add_a_model_and_its_migration(project: Path, python: Environment) -> None:
     (project / "src/my_service/models/order.py").write_text(ORDER)
     init = project / "src/my_service/models/__init__.py"
     text = init.read_text("utf-8")
-    text = text.replace("__all__ = [", '__all__ = ["Order", ').replace(
-        "from .base import Base\n", "from .base import Base\nfrom .order import Order\n"
-    )
-    init.write_text(text, "utf-8")
+    text = text.replace("__all__ = [", '__all__ = ["Order", ')
+    init.write_text(re.sub(r"(from \.base import .*\n)", r"\1from .order import Order\n", text), "utf-8")
     database = f"sqlite:///{project}/owner.db"
     python.run(project, "ruff", "check", "--select", "I,RUF022", "--fix", "--quiet")
     python.run(project, "ruff", "format", "--quiet")
@@ -368,26 +376,40 @@ def test_update_keeps_the_changes_of_the_owner(
     rename_a_test(project)
     python.run(project, "ruff", "format", "--quiet")
     commit_all(project, "What owners change")
-    edited = run("git", "diff", "--unified=0", "HEAD~1", cwd=project).stdout
+    # The entries in these modules change. The suite imports the model and requests the route.
+    others = [f":!src/my_service/{package}/__init__.py" for package in ("api", "models")]
+    edited = run("git", "diff", "--unified=0", "HEAD~1", "--", ".", *others, cwd=project).stdout
     lines = {line[1:] for line in edited.splitlines() if re.match(r"\+[^+]", line) and line.strip("+ ")}
 
-    assert update(project, trust=True) == {}
+    service = "src/my_service/services/item.py"  # The template moved the method beside the owner's.
+    assert update(project, trust=True).keys() == {service}
+    resolve_by_taking_both(project / service)
     assert (project / ".env").read_text() == "GREETING=Moin\n"
     assert not (project / "tests/test_cache.py").exists()
     kept = "\n".join(contents(project).values()).splitlines()
     assert {follow(line) for line in lines} - {follow(line) for line in kept} == set()
-    rename_methods(project)
+    change_by_hand(project)
     refresh_locks(project, python)
     python = environment(project)
+    add_missing_migration(project, python)
     for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
         python.run(project, *check.split())
     add_row(version, name, "changes kept, suite passes")
 
 
-def rename_methods(project: Path) -> None:
-    """Rename a method in the code of the owner, as the changelog instructs."""
-    path = project / "tests/unit/test_cache.py"
-    path.write_text(path.read_text("utf-8").replace(".forget(", ".invalidate("))
+def resolve_by_taking_both(path: Path) -> None:
+    """Keep the added method before the former method, and the lines of the template instead of the former method."""
+    text = path.read_text("utf-8")
+    conflict = MARKERS.search(text)
+    assert conflict
+    ours, theirs = conflict[0].split("\n", 1)[1].rsplit("\n", 1)[0].split("=======\n")
+    path.write_text(text.replace(conflict[0], ours.partition("    async def count(")[0] + theirs), "utf-8")
+
+
+def change_by_hand(project: Path) -> None:
+    """Change what the changelog and the messages of the update name."""
+    replace(project, "tests/unit/test_cache.py", ".forget(", ".invalidate(", count=-1)
+    replace(project, "tests/test_orders.py", '"my_service.api.orders"', '"my_service.api.routes.orders"')
 
 
 def follow(line: str) -> str:
@@ -395,6 +417,147 @@ def follow(line: str) -> str:
     if re.match(r"\s*from \S+ import ", line):
         return ""
     return re.sub(rf"\b({'|'.join(RENAMED)})\b", lambda found: RENAMED[found[0]], line)
+
+
+TERMS = '''"""Routes of the terms."""
+
+from fastapi import APIRouter
+
+router = APIRouter(prefix="/terms", tags=["terms"])
+
+
+@router.get("")
+async def read_terms() -> str:
+    return "Be kind"
+'''
+OPTIONS = {
+    "none": """
+shop = APIRouter(prefix="/shop")
+shop.include_router(secrets.router)
+routers.append(shop)
+""",
+    "jwt": """
+signed_in.include_router(secrets.router, prefix="/shop", dependencies=[requires("admin")])
+""",
+}
+"""Entries that are more than the name of a router, by `auth`."""
+
+SERVED_TEST = '''"""Tests of the owner's routes."""
+
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from my_service.repositories.item import OURS
+
+API = "/api/v1"
+
+
+async def test_routes_are_as_public_as_before(app: FastAPI, client: AsyncClient) -> None:
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as anyone:
+        assert (await anyone.get(f"{API}/terms")).status_code == 200
+        assert (await anyone.get(f"{API}/orders")).status_code == ORDERS
+    assert (await client.get(f"{API}/shop/secrets")).status_code == SECRETS
+
+
+def test_routes_are_served_once(app: FastAPI) -> None:
+    paths = app.openapi()["paths"]  # It warns about duplicates, and warnings are errors.
+    assert len([path for path in paths if path.endswith(("/orders", "/terms", "/secrets"))]) == 3
+
+
+def test_changed_repository_stays() -> None:
+    assert OURS.model.__tablename__ == "item"
+'''
+
+
+def follow_the_former_document(project: Path, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
+    """Add the resource of docs/add-a-resource.md, a module without authentication, and one with other options."""
+    monkeypatch.chdir(project)
+    for step in steps((project / "docs/add-a-resource.md").read_text("utf-8")):
+        if step.path:
+            (edit if step.kind == "diff" else create)(Path(step.path), step.text)
+    create(Path("src/my_service/api/terms.py"), TERMS)
+    create(Path("src/my_service/api/secrets.py"), TERMS.replace("terms", "secrets"))
+    listed = "src/my_service/api/__init__.py"
+    former = "auth.router" if auth == "jwt" else "items.router"
+    replace(project, listed, "orders\n", "orders, secrets, terms\n")
+    replace(project, listed, f"[{former}", f"[{former}, terms.router")
+    append(project, listed, OPTIONS[auth])
+    append(project, "src/my_service/repositories/item.py", "\n\nOURS = SQLAlchemyItemRepository\n")
+    statuses = (
+        {"ORDERS\n": "401\n", "SECRETS\n": "403\n"} if auth == "jwt" else {"ORDERS\n": "200\n", "SECRETS\n": "200\n"}
+    )
+    create(Path("tests/test_served.py"), re.sub("ORDERS\n|SECRETS\n", lambda name: statuses[name[0]], SERVED_TEST))
+
+
+@pytest.mark.parametrize("auth", ["none", "jwt"])
+@pytest.mark.parametrize("version", releases())
+def test_update_moves_the_listed_route_modules_of_the_owner(
+    old: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    version: str,
+    auth: str,
+) -> None:
+    project = old(version, auth=auth)
+    follow_the_former_document(project, monkeypatch, auth)
+    assert update(project, trust=True) == {}
+    api = project / "src/my_service/api"
+    served = (api / "routes/__init__.py").read_text("utf-8")
+    # Modules without an entry cannot be in api/routes.
+    assert {path.stem for path in api.glob("*.py")} & {"orders", "secrets", "terms"} == {"secrets"}
+    assert {path.stem for path in api.glob("routes/*.py")} & {"orders", "secrets", "terms"} == {"orders", "terms"}
+    assert "from .. import secrets\n" in served
+    assert "orders" not in served
+    assert "terms" not in served
+    public = [path.name for path in api.glob("routes/*.py") if "\nPUBLIC = True\n" in path.read_text("utf-8")]
+    assert sorted(public) == (["auth.py", "terms.py"] if auth == "jwt" else [])
+    messages = capfd.readouterr().err
+    assert "src/my_service/api/orders.py moved to src/my_service/api/routes/orders.py" in messages
+    assert "src/my_service/repositories/item.py is no longer in the template" in messages
+    assert 'make revision m="add item version"' in messages
+
+
+@pytest.mark.parametrize("version", releases())
+def test_routes_that_cannot_be_merged_are_a_conflict(
+    old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """The service must not start without the owner's check of all requests."""
+    project = old(version, auth="jwt")
+    follow_the_former_document(project, monkeypatch, "jwt")
+    replace(project, "src/my_service/api/__init__.py", "[requires()]", '[requires("member")]')
+    conflicts = update(project, trust=True)
+    assert conflicts.keys() == {"src/my_service/api/routes/__init__.py"}
+    assert 'requires("member")' in conflicts["src/my_service/api/routes/__init__.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("auth", ["none", "jwt"])
+@pytest.mark.parametrize("version", releases())
+def test_resource_of_the_former_document_works_after_the_update(
+    old: Callable[..., Path],
+    render: Render,
+    environment: EnvironmentOf,
+    monkeypatch: pytest.MonkeyPatch,
+    add_row: Callable[..., None],
+    version: str,
+    auth: str,
+) -> None:
+    project = old(version, auth=auth)
+    follow_the_former_document(project, monkeypatch, auth)
+    assert update(project, trust=True) == {}
+    refresh_locks(project, environment(project))
+    python = environment(project)
+    add_missing_migration(project, python)
+    for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
+        python.run(project, *check.split())
+    add_row(version, f"a resource, auth {auth}", "changes kept, suite passes")
+
+
+def add_missing_migration(project: Path, python: Environment) -> None:
+    """Run `make revision m="add item version"`, as the changelog instructs."""
+    python.script(project, "scripts/make_revision.py", "add item version")
+    (path,) = project.glob("alembic/versions/*add_item_version.py")
+    assert 'sa.Column("version", sa.Integer(), server_default="1", nullable=False)' in path.read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -412,13 +575,6 @@ def test_update_does_not_restore_a_deleted_example(
     assert not list(project.glob("**/item*.py"))
     environment(project).run(project, "pytest", "-q", "-p", "no:cacheprovider")
     add_row(version, "example deleted", "changes kept, suite passes")
-
-
-def test_released_migrations_never_change(template: Path, render: Render, old: Callable[..., Path]) -> None:
-    """A database that has applied a migration does not get later changes to it."""
-    for version in releases():
-        for path in old(version, name=version).glob("alembic/versions/*.py"):
-            assert path.read_text("utf-8") == (render() / path.relative_to(path.parents[2])).read_text("utf-8")
 
 
 # -------------------------------------------------------------- moves and changes of a next release
@@ -609,12 +765,140 @@ def test_update_conflicts_only_where_both_sides_changed_a_line(next_release: Pat
     assert "0.0.0.0:${PORT:-8000}:" in (project / "docker-compose.yml").read_text("utf-8")
 
 
+# ------------------------------------------------------------------------- resources in two branches
+
+RESOURCE = {
+    "src/my_service/models/order.py": '''"""Model of an order."""
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base
+
+
+class Order(Base):
+    number: Mapped[str] = mapped_column(String(20), unique=True)
+''',
+    "src/my_service/schemas/order.py": '''"""Schemas of orders."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from .base import RequestModel
+
+
+class OrderCreate(RequestModel):
+    number: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+
+
+class OrderRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: str
+''',
+    "src/my_service/api/routes/orders.py": '''"""Routes of orders."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from ...models.order import Order
+from ...problems import problem_responses
+from ...repositories import Repository
+from ...schemas.order import OrderCreate, OrderRead
+from ..dependencies import repository
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+OrdersDep = Annotated[Repository[Order], Depends(repository(Order))]
+
+
+@router.post("", status_code=201, response_model=OrderRead, responses=problem_responses(409))
+async def create_order(data: OrderCreate, orders: OrdersDep) -> Order:
+    """Create an order."""
+    return await orders.add(Order(number=data.number))
+''',
+    "tests/test_orders.py": '''"""Tests of orders."""
+
+from httpx2 import AsyncClient
+
+
+async def test_order_is_created_once(client: AsyncClient) -> None:
+    for status in (201, 409):
+        assert (await client.post("/api/v1/orders", json={"number": "1"})).status_code == status
+''',
+    "alembic/versions/0000_order.py": '''"""Add orders."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "order"
+down_revision: str | None = "5d1c0b9e7a42"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "order",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.current_timestamp(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.current_timestamp(), nullable=False),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order")),
+        sa.UniqueConstraint("number", name=op.f("uq_order_number")),
+        schema="my_service",
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("order", schema="my_service")
+''',
+}
+
+
+def add_resource(project: Path, name: str) -> None:
+    """Add a resource as docs/add-a-resource.md does: in new files only."""
+    for path, text in RESOURCE.items():
+        target = project / path.replace("order", name)
+        target.write_text(text.replace("order", name).replace("Order", name.capitalize()), "utf-8")
+    commit_all(project, f"Add {name}")
+
+
+@pytest.fixture
+def merged_branches(next_release: Path, tmp_path: Path) -> Path:
+    """Return a project with two merged branches that each add a resource. One of them updates the template first."""
+    project = copy_of(next_release, tmp_path / "project")
+    run("git", "switch", "--quiet", "--create", "theirs", cwd=project)
+    add_resource(project, "customer")
+    run("git", "switch", "--quiet", "-", cwd=project)
+    for name in ("models", "api/routes"):
+        path = next_release / "template/src/{{ package_name }}" / name / "__init__.py.jinja"
+        path.write_text(path.read_text("utf-8").replace("from pkgutil", "import json\nfrom pkgutil"), "utf-8")
+    release(next_release)
+    assert update(project) == {}
+    commit_all(project, "Update")
+    add_resource(project, "order")
+    run("git", "merge", "--quiet", "--no-edit", "theirs", cwd=project)
+    return project
+
+
+def test_branches_with_new_resources_merge_without_a_conflict(merged_branches: Path) -> None:
+    assert run("git", "status", "--porcelain", cwd=merged_branches).stdout == ""
+    for name in ("order", "customer"):
+        assert all((merged_branches / path.replace("order", name)).exists() for path in RESOURCE)
+
+
+@pytest.mark.slow
+def test_merged_branches_serve_both_resources(merged_branches: Path, environment: EnvironmentOf) -> None:
+    python = environment(merged_branches)
+    python.run(merged_branches, "alembic", "merge", "heads", "-m", "merge")
+    python.run(merged_branches, "pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL="sqlite://")
+
+
 # ---------------------------------------------------------------------------------- changed answers
 
-MIGRATIONS = (
-    "alembic/versions/20260101_0000_create_item.py",
-    "alembic/versions/20260101_0001_create_users.py",
-)
 CHANGES: dict[str, tuple[Answers, Answers]] = {
     "another CI": ({}, {"ci_provider": "gitlab"}),
     "no CI": ({}, {"ci_provider": "none"}),
@@ -798,7 +1082,7 @@ def resolve(path: Path) -> None:
     """Resolve the conflict: take the lines of the template, and add the model of the owner."""
     text = MARKERS.sub(lambda found: found[0].split("=======\n")[1].rsplit("\n", 1)[0], path.read_text("utf-8"))
     if "from .order" not in text:
-        text = text.replace("from .base import Base\n", "from .base import Base\nfrom .order import Order\n")
+        text = re.sub(r"(from \.base import .*\n)", r"\1from .order import Order\n", text)
     path.write_text(
         re.sub(
             r"__all__ = \[.*",

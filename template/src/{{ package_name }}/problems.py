@@ -5,9 +5,11 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -96,6 +98,7 @@ def register_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(StatementError, _on_database_error)
+    app.add_exception_handler(StaleDataError, _on_stale_data)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -113,7 +116,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code < 200 or error.status_code in (204, 304):  # statuses without a body
         return Response(status_code=error.status_code, headers=headers)
-    content: Any = error.detail
+    content: Any = jsonable_encoder(error.detail)
     members = content if isinstance(content, dict) else {}
     detail = None if members or content == _phrase(error.status_code) else str(content)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -158,3 +161,8 @@ async def _on_database_error(request: Request, error: Exception) -> ProblemRespo
     if answer is None:
         raise error
     return await _on_service_error(request, answer)
+
+
+async def _on_stale_data(request: Request, error: Exception) -> ProblemResponse:
+    """Answer a commit of changes to a `Versioned` entity that another transaction has changed."""
+    return await _on_service_error(request, ConflictError("Another request has changed this entity. Read it again."))

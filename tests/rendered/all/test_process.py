@@ -28,6 +28,18 @@ def test_process_serves_until_sigterm() -> None:
         assert process.wait(10) == 0
 
 
+def test_head_sends_no_body() -> None:
+    with serving(*SERVE) as (_, url):
+        for path in ("/health", "/openapi.json", "/docs", "/nowhere"):
+            get = httpx2.get(url + path)
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
+                connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+                head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+            assert head.startswith(f"HTTP/1.1 {get.status_code} ".encode())
+            assert f"content-length: {len(get.content)}" in head.decode().lower()
+            assert body == b""
+
+
 @pytest.mark.parametrize(
     ("proxies", "client"),
     [("127.0.0.1", "192.0.2.1"), ("10.0.0.0/8,127.0.0.0/8", "192.0.2.1"), ("10.0.0.1", "127.0.0.1")],

@@ -1,18 +1,26 @@
-"""Tests of database sessions: cancellation, read-only sessions and HTTP methods."""
+"""Tests of database sessions: their end, cancellation, read-only sessions, HTTP methods and WebSockets."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
+from fastapi.websockets import WebSocket
 from httpx2 import AsyncClient
-from sqlalchemy import select
+from real_pool import connected, opened, running
+from sqlalchemy import insert, literal, select, text, update
 from sqlalchemy.exc import InvalidRequestError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from structlog.typing import EventDict
 from support.models import HTTPSample, create_sample_table
 
-from my_service.api.dependencies import SessionDep
+from my_service.api.dependencies import DatabaseDep, SessionDep
 from my_service.config import Settings
 from my_service.database import Database
+from my_service.logs import get_logger
+from my_service.main import create_app
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ async def test_only_unsafe_methods_can_write(
         session.add(HTTPSample(name="written"))
 
     await create_sample_table(connection)
-    app.add_api_route("/write", write, methods=[method])
+    app.add_api_route("/write", write, methods=["GET", "POST"])
     assert (await client.request(method, "/write")).status_code == status
     assert await names(app.state.database) == ([] if status == 500 else ["written"])
 
@@ -98,3 +106,187 @@ async def test_unused_pool_has_no_connections(settings: Settings) -> None:
     database = Database(settings)
     assert database.pool_status().model_dump() == {"in_use": 0, "idle": 0, "overflow": 0}
     await database.dispose()
+
+
+@pytest.fixture
+async def real_app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application with its real pool. At the end, no connection may be out."""
+    async with running(settings) as app:
+        yield app
+
+
+async def use(session: AsyncSession) -> None:
+    await session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_stream_cannot_use_the_session_of_its_request(real_app: FastAPI, method: str) -> None:
+    async def rows(session: AsyncSession) -> AsyncIterator[bytes]:
+        yield b"first"
+        await use(session)
+
+    @real_app.api_route("/stream", methods=["GET", "POST"])
+    async def stream(session: SessionDep) -> StreamingResponse:
+        await use(session)
+        return StreamingResponse(rows(session))
+
+    async with connected(real_app) as client:
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await client.request(method, "/stream")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_background_task_cannot_use_the_session_of_its_request(real_app: FastAPI, method: str) -> None:
+    @real_app.api_route("/later", methods=["GET", "POST"])
+    async def work_later(session: SessionDep, tasks: BackgroundTasks) -> None:
+        tasks.add_task(use, session)
+
+    async with connected(real_app) as client:
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await client.request(method, "/later")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_forgotten_task_cannot_use_the_session_of_its_request(real_app: FastAPI, method: str) -> None:
+    answered = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait_and_use(session: AsyncSession) -> None:
+        await answered.wait()
+        await use(session)
+
+    @real_app.api_route("/forget", methods=["GET", "POST"])
+    async def forget(session: SessionDep) -> None:
+        tasks.append(asyncio.create_task(wait_and_use(session)))
+
+    async with connected(real_app) as client:
+        assert (await client.request(method, "/forget")).status_code == 200
+    answered.set()
+    with pytest.raises(InvalidRequestError, match="closed"):
+        await tasks[0]
+
+
+async def test_stream_can_use_a_session_of_its_own(real_app: FastAPI) -> None:
+    async def rows(database: Database) -> AsyncIterator[str]:
+        async with database.session() as session:
+            async for row in await session.stream_scalars(select(literal("row")).union_all(select(literal("last")))):
+                yield row
+
+    @real_app.get("/stream")
+    async def stream(database: DatabaseDep) -> StreamingResponse:
+        return StreamingResponse(rows(database))
+
+    async with connected(real_app) as client:
+        assert (await client.get("/stream")).text == "rowlast"
+
+
+@pytest.fixture
+async def real_samples(settings: Settings) -> AsyncIterator[Database]:
+    """A database with its real pool, and with a committed row."""
+    async with opened(settings, HTTPSample.metadata) as database:
+        async with database.session() as session:
+            session.add(HTTPSample(name="kept"))
+        yield database
+
+
+async def first(session: AsyncSession) -> HTTPSample:
+    return (await session.scalars(select(HTTPSample))).one()
+
+
+async def change(session: AsyncSession) -> None:
+    (await first(session)).name = "changed"
+
+
+async def remove(session: AsyncSession) -> None:
+    await session.delete(await first(session))
+
+
+async def refresh_and_lock(session: AsyncSession) -> None:
+    await session.refresh(await first(session), with_for_update=True)
+
+
+REFUSED: dict[str, Callable[[AsyncSession], Awaitable[object]]] = {
+    "change": change,
+    "delete": remove,
+    "merge": lambda session: session.merge(HTTPSample(name="added")),
+    "insert": lambda session: session.execute(insert(HTTPSample).values(name="added")),
+    "update": lambda session: session.execute(update(HTTPSample).values(name="changed")),
+    "stream": lambda session: session.stream(select(HTTPSample)),
+    "stream of text": lambda session: session.stream(text("SELECT 1")),
+    "lock": lambda session: session.scalars(select(HTTPSample).with_for_update()),
+    "refresh with lock": refresh_and_lock,
+    "savepoint": lambda session: session.begin_nested().start(),
+    "SET LOCAL": lambda session: session.execute(text("SET LOCAL lock_timeout = 1")),
+    "set local": lambda session: session.execute(text("\n  set  local lock_timeout = 1")),
+}
+
+
+@pytest.mark.parametrize("use", REFUSED)
+async def test_read_only_session_of_the_real_pool_refuses(real_samples: Database, use: str) -> None:
+    async def misuse() -> None:
+        async with real_samples.read_only_session() as session:
+            await REFUSED[use](session)
+
+    with pytest.raises(InvalidRequestError, match=r"read-only.*database\.session\(\)"):
+        await misuse()
+    assert await names(real_samples) == ["kept"]
+    assert real_samples.pool_status().in_use == 0
+
+
+async def test_read_only_session_can_read_with_text(real_samples: Database) -> None:
+    async with real_samples.read_only_session() as session:
+        assert await session.scalar(text("SELECT 1 + 1")) == 2
+
+
+@pytest.mark.usefixtures("real_samples")
+def test_websocket_routes_can_use_sessions(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket("/session")
+    async def write(websocket: WebSocket, session: SessionDep) -> None:
+        await websocket.accept()
+        async for name in websocket.iter_text():
+            session.add(HTTPSample(name=name))
+            await session.flush()
+            await websocket.send_text(name)
+
+    @app.websocket("/database")
+    async def read(websocket: WebSocket, database: DatabaseDep) -> None:
+        await websocket.accept()
+        await websocket.send_json(sorted(await names(database)))
+        await websocket.close()
+
+    with TestClient(app) as client:
+        with client.websocket_connect("/session") as websocket:
+            websocket.send_text("added")
+            assert websocket.receive_text() == "added"
+        with client.websocket_connect("/database") as websocket:
+            assert websocket.receive_json() == ["added", "kept"]
+        assert app.state.database.pool_status().in_use == 0
+
+
+async def test_requests_of_the_client_can_be_gathered(
+    app: FastAPI, client: AsyncClient, connection: AsyncConnection
+) -> None:
+    await create_sample_table(connection)
+
+    @app.post("/samples")
+    async def create(session: SessionDep, name: str) -> None:
+        session.add(HTTPSample(name=name))
+
+    responses = await asyncio.gather(*(client.post("/samples", params={"name": name}) for name in "abcda"))
+    assert sorted(response.status_code for response in responses) == [200, 200, 200, 200, 409]
+    assert sorted(await names(app.state.database)) == ["a", "b", "c", "d"]
+
+
+async def test_log_lines_have_the_id_of_their_request(
+    app: FastAPI, client: AsyncClient, log_lines: list[EventDict]
+) -> None:
+    @app.get("/logged")
+    async def log() -> None:
+        get_logger("orders").info("order_read", order=7)
+
+    await client.get("/logged", headers={"X-Request-ID": "first"})
+    get_logger("orders").info("nothing_requested")
+    found = [(line["event"], line.get("order"), line.get("request_id")) for line in log_lines]
+    assert found == [("order_read", 7, "first"), ("request", None, "first"), ("nothing_requested", None, None)]

@@ -20,16 +20,7 @@ from ..repositories import ModelT, Repository, SQLAlchemyRepository
 from ..utils.cache import TTLCache
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-
-class Bearer(HTTPBearer):
-    """Reads the bearer token of HTTP and WebSocket requests. FastAPI's class reads only the former."""
-
-    async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        return await super().__call__(request)
-
-
-BEARER = Bearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
+BEARER = HTTPBearer(auto_error=False, description="Send the access token as `Authorization: Bearer <token>`")
 
 
 async def get_app_settings(connection: HTTPConnection) -> Settings:
@@ -91,7 +82,7 @@ BearerTokenDep = Annotated[str, Depends(get_bearer_token)]
 def repository(model: type[ModelT]) -> Callable[..., Awaitable[Repository[ModelT]]]:
     """Return the dependency that provides the repository of a model, with the session of the request.
 
-    To inject another one: `app.dependency_overrides[repository(Order)] = lambda: InMemoryRepository(Order)`.
+    To inject another one: `app.dependency_overrides[repository(Order)] = lambda: orders`.
     """
 
     async def get_repository(session: SessionDep) -> Repository[ModelT]:

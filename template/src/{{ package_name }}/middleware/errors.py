@@ -2,7 +2,7 @@
 
 import sys
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import OperatorError
@@ -26,6 +26,11 @@ class UnexpectedErrorMiddleware(HTTPMiddleware):
 
         try:
             await self.app(scope, receive, send_and_note)
+        except ClientDisconnect:
+            logger.info("client_disconnected")
+            if not response_started:
+                # Only the access log gets this response.
+                await problem_response(Request(scope), 400)(scope, receive, send)
         except Exception:
             logger.exception("unexpected_error")
             if response_started:

@@ -1,37 +1,53 @@
 """Repository in memory, for tests of services."""
 
+import json
+import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from copy import deepcopy
+from datetime import UTC, date, datetime, time
 from typing import Any, Generic
 from uuid import UUID
 
-from sqlalchemy import Column, False_, Index, True_, UniqueConstraint
+from sqlalchemy import Column, Index, TypeDecorator, UniqueConstraint, inspect
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import ConflictError, NotFoundError
+from ..models import Versioned
 from .base import ModelT, PageRequest, Position, check_version
 
 
 class InMemoryRepository(Generic[ModelT]):
-    """Behaves like the SQLAlchemy one, with defaults, NOT NULL and unique columns. It does not check foreign keys."""
+    """Behaves like the SQLAlchemy one, with defaults, NOT NULL, unique columns and versions.
+
+    It does not check foreign keys, CHECK constraints, and unique indexes with expressions or conditions.
+    """
 
     model: type[ModelT]
 
     def __init__(self, model: type[ModelT] | None = None) -> None:
         if model is not None:
             self.model = model
-        self._columns: list[Any] = list(self.model.__table__.columns)
+        self._columns: dict[str, Column[Any]] = {
+            attribute.key: column
+            for attribute in inspect(self.model).column_attrs
+            for column in attribute.columns
+            if isinstance(column, Column)
+        }
+        self._unique = _unique_attributes(self.model.__table__, self._columns)
         self._rows: dict[UUID, dict[str, Any]] = {}
 
     async def add(self, entity: ModelT) -> ModelT:
-        for column in self._columns:
-            if getattr(entity, column.key) is None:
-                setattr(entity, column.key, _default(column))
-        return await self.save(entity)
+        for name, column in self._columns.items():
+            if getattr(entity, name) is None:
+                setattr(entity, name, _default(column))
+        if entity.id in self._rows:
+            raise ConflictError(f"Another {self.model.__name__} has the same id.")
+        self._store(self._row(entity))
+        return entity
 
     async def find(self, entity_id: UUID) -> ModelT | None:
         row = self._rows.get(entity_id)
-        return None if row is None else self.model(**row)
+        return None if row is None else self._entity(row)
 
     async def get(self, entity_id: UUID, *, lock: bool = False, versions: Collection[str] | None = None) -> ModelT:
         entity = await self.find(entity_id)
@@ -52,23 +68,23 @@ class InMemoryRepository(Generic[ModelT]):
             return position(row) < page.after if page.descending else position(row) > page.after
 
         rows = sorted(filter(is_selected, self._rows.values()), key=position, reverse=page.descending)
-        return [self.model(**row) for row in rows[: page.limit]]
+        return [self._entity(row) for row in rows[: page.limit]]
 
     async def save(self, entity: ModelT) -> ModelT:
-        stored = self._rows.get(entity.id)
-        if stored is not None:
-            entity.updated_at = datetime.now(UTC)
-            if "version" in stored:
-                entity.version = stored["version"] + 1  # type: ignore[attr-defined]
-        row = {column.key: getattr(entity, column.key) for column in self._columns}
-        for column in self._columns:
-            if row[column.key] is None and not column.nullable:
-                raise IntegrityError(f"NOT NULL: {column}", None, ValueError(column.key))
-        self._check_unique(row)
-        self._rows[entity.id] = row
+        row = self._row(entity)
+        if row == self._rows.get(entity.id):
+            return entity
+        self._check_unchanged(row)
+        generated: dict[str, Any] = {"updated_at": datetime.now(UTC)}
+        if isinstance(entity, Versioned):
+            generated["version"] = entity.version + 1
+        self._store({**row, **generated})
+        for name, value in generated.items():
+            setattr(entity, name, value)
         return entity
 
     async def delete(self, entity: ModelT) -> None:
+        self._check_unchanged(self._row(entity))
         del self._rows[entity.id]
 
     async def count(self) -> int:
@@ -77,31 +93,62 @@ class InMemoryRepository(Generic[ModelT]):
     def after_commit(self, action: Callable[[], object]) -> None:
         action()
 
-    def _check_unique(self, row: dict[str, Any]) -> None:
-        table = self.model.__table__
-        constraints = [*table.constraints, *(index for index in table.indexes if index.unique)]  # type: ignore[attr-defined]
-        for constraint in constraints:
-            if not isinstance(constraint, UniqueConstraint | Index):
-                continue
-            names = [column.key for column in constraint.columns]
+    # Entities and rows share no dictionary or list. A change of an entity is stored when it is saved.
+    def _entity(self, row: dict[str, Any]) -> ModelT:
+        return self.model(**deepcopy(row))
+
+    def _row(self, entity: ModelT) -> dict[str, Any]:
+        return {name: deepcopy(getattr(entity, name)) for name in self._columns}
+
+    def _check_unchanged(self, row: dict[str, Any]) -> None:
+        stored = self._rows.get(row["id"])
+        if stored is None or (issubclass(self.model, Versioned) and stored["version"] != row["version"]):
+            raise ConflictError(f"Another request has changed this {self.model.__name__}. Read it again.")
+
+    def _store(self, row: dict[str, Any]) -> None:
+        for name, column in self._columns.items():
+            if row[name] is None and not column.nullable:
+                raise IntegrityError(f"NOT NULL: {column}", None, ValueError(name))
+        for names in self._unique:
             values = [row[name] for name in names]
             for other in self._rows.values():
                 if other["id"] != row["id"] and None not in values and values == [other[name] for name in names]:
                     raise ConflictError(f"Another {self.model.__name__} has the same {' and '.join(names)}.")
+        self._rows[row["id"]] = row
+
+
+def _unique_attributes(table: Any, columns: dict[str, Column[Any]]) -> list[list[str]]:
+    """Return the attributes of each unique constraint or index."""
+    names = {column: name for name, column in columns.items()}
+    indexes = (
+        index
+        for index in table.indexes
+        if index.unique and all(isinstance(column, Column) for column in index.expressions)
+        if not any(option.endswith("_where") for option in index.dialect_kwargs)
+    )
+    constraints = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
+    unique: list[UniqueConstraint | Index] = [*constraints, *indexes]
+    return [[names[column] for column in constraint.columns] for constraint in unique]
 
 
 def _default(column: Column[Any]) -> Any:
     """Return the default of a column, or None if it has none."""
     if column.default is not None:
         value: Any = column.default.arg  # type: ignore[attr-defined]
-        return value(None) if callable(value) else value
+        return value(None) if callable(value) else deepcopy(value)
     default = getattr(column.server_default, "arg", None)
-    match default:
-        case None:
-            return None
-        case True_() | False_():
-            return isinstance(default, True_)
-        case str():
-            return column.type.python_type(default)
-        case _:  # CURRENT_TIMESTAMP
+    if default is None:
+        return None
+    sql = re.sub(r"^'(.*)'$", r"\1", str(default).partition("::")[0])
+    stored_as = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    kind: Any = stored_as.python_type
+    try:
+        if kind is datetime and sql.lower() in ("current_timestamp", "now()"):
             return datetime.now(UTC)
+        if kind is bool:
+            return sql.lower() in ("true", "1")
+        if kind in (datetime, date, time):
+            return kind.fromisoformat(sql)
+        return json.loads(sql) if kind is object else kind(sql)
+    except (ValueError, ArithmeticError) as error:
+        raise NotImplementedError(f"{column}: the repository in memory cannot evaluate the default {sql}") from error

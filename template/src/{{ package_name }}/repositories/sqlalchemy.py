@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Generic
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, inspect, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
@@ -13,6 +13,9 @@ from ..database import AFTER_COMMIT
 from ..errors import ConflictError, NotFoundError
 from .base import ModelT, PageRequest, check_version
 from .constraints import constraint_error
+
+EAGER = ("joined", "selectin")
+"""The values of `lazy` of relationships that every query loads."""
 
 
 class SQLAlchemyRepository(Generic[ModelT]):
@@ -54,6 +57,10 @@ class SQLAlchemyRepository(Generic[ModelT]):
 
     async def save(self, entity: ModelT) -> ModelT:
         await self._flush()
+        # A new entity has not loaded its relationships. After a change of a foreign key, the former entity is loaded.
+        names = [relation.key for relation in inspect(self.model).relationships if relation.lazy in EAGER]
+        if names:
+            await self._session.refresh(entity, names)
         return entity
 
     async def delete(self, entity: ModelT) -> None:
@@ -70,7 +77,7 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            if answer := constraint_error(error, self.model.__name__):
+            if answer := constraint_error(error):
                 raise answer from error
             raise
         except StaleDataError as error:
