@@ -80,6 +80,12 @@ class Branch(Versioned, Base):
     )
 
 
+class Unnamed(Base):
+    """Its constraints have no name, as those of a violated foreign key on SQLite."""
+
+    metadata = MetaData()
+
+
 @pytest.fixture(scope="module")
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     async with opened(settings, TABLES), running(settings) as app:
