@@ -164,13 +164,14 @@ def test_service_survives_a_failover(
     project = render()
     python = environment(project)
     with Cluster(synchronous=synchronous, proxied=fault == "partition") as cluster:
-        python.run(project, "alembic", "upgrade", "head", DATABASE_URL=cluster.url)
+        url = cluster.url.replace("/postgres?", "/service?")
+        python.script(project, "scripts/init_db.py", DATABASE_URL=url)
         query(cluster.url, "CREATE TABLE direct (number integer)")
-        with serving(project, python, cluster.url) as service:
+        with serving(project, python, url) as service:
             load = Load(service, cluster)
             started_at = asyncio.run(fail(load, cluster, FAULTS[fault]))
             log = service.output()
-        found = {name for (name,) in query(cluster.url, "SELECT name FROM my_service.item")}
+        found = {name for (name,) in query(url, "SELECT name FROM my_service.item")}
     lost = load.acknowledged - found
     own = load.direct.recovered_at(started_at) - started_at
     seconds = load.through_service.recovered_at(started_at) - started_at
