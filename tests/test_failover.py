@@ -139,7 +139,7 @@ class Load:
                         await connection.execute("INSERT INTO direct VALUES (1)")
                     self.direct.add(started, succeeded=True)
                     await asyncio.sleep(0.05)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 self.direct.add(started, succeeded=False)
             finally:
                 if connection is not None:

@@ -66,6 +66,10 @@ class Relay:
             pass
         target.close()
 
+    def send_to_clients(self, message: bytes) -> None:
+        for writer in self._writers[::2]:
+            writer.write(message)
+
     def close(self) -> None:
         for writer in self._writers:
             writer.close()
@@ -122,6 +126,23 @@ async def test_connection_to_another_host_ends_queries_on_the_silent_host(
         assert database.backend.is_transient(raised.value)
         (line,) = (line for line in log_lines if line["event"] == "database_host_changed")
         assert (line["host"], line["closed_connections"]) == (f"127.0.0.1:{settings.database_url.port}", 1)
+
+
+async def test_connection_that_received_a_fatal_error_is_replaced(relay: Relay, settings: Settings) -> None:
+    fields = b"SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0"
+    url = settings.database_url.set(port=relay.port)
+    database = Database(settings.model_copy(update={"database_url": url, "database_pool_size": 1}))
+    async with database.read_only_session() as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        # A server that stops sends this error to idle connections, a moment before it closes them.
+        relay.send_to_clients(b"E" + (len(fields) + 4).to_bytes(4) + fields)
+        await asyncio.sleep(0.1)
+        with pytest.raises(DBAPIError) as raised:
+            await session.execute(text("SELECT 1"))
+        assert database.backend.is_transient(raised.value)
+    async with database.read_only_session() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != pid
+    await database.dispose()
 
 
 async def test_error_has_the_reason_of_each_host_and_no_password(settings: Settings) -> None:
