@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.bench-installed
+CLUSTER_INSTALLED := .venv/cluster/.installed
 
 $(INSTALLED): requirements.txt
 	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
@@ -16,6 +17,11 @@ $(INSTALLED): requirements.txt
 
 $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.txt
+	@touch $@
+
+$(CLUSTER_INSTALLED): requirements-cluster.txt $(INSTALLED)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/cluster
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --no-deps --python .venv/cluster -r requirements-cluster.txt
 	@touch $@
 
 help: ## Show this list
@@ -38,6 +44,11 @@ test-slow: $(INSTALLED) ## Run the slow tests
 test-updates: $(INSTALLED) ## Update projects of every release to the current version, and print the results
 	@$(BIN)/python -m pytest tests/test_updates.py $(args)
 
+cluster: $(CLUSTER_INSTALLED) ## Install Patroni, etcd and PostgreSQL for tests/test_failover.py (Linux on x86-64)
+
+failover: $(INSTALLED) $(CLUSTER_INSTALLED) ## Let the primary of a PostgreSQL cluster fail in eight ways, and print a table
+	@FAULTS=all $(BIN)/python -m pytest -n0 tests/test_failover.py $(args)
+
 timings: $(INSTALLED) ## Print the times of the last .ci/run: make timings [args=--record or --check]
 	@$(BIN)/python scripts/timings.py $(args)
 
@@ -58,6 +69,7 @@ format: $(INSTALLED) ## Fix style and formatting automatically
 lock: $(INSTALLED) ## Update the lockfiles of this repository and of the template
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade requirements.in --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-bench.in --output-file requirements-bench.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-cluster.in --output-file requirements-cluster.txt
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py
 
 lock-check: $(INSTALLED) ## Check that the template's lockfiles match its dependencies

@@ -55,17 +55,28 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+TABLES = {
+    "update": ("updates to the working tree", []),
+    "failover": (
+        "failover of a cluster of two nodes",
+        ["fault", "replication", "acknowledged", "found", "lost", "5xx", "cluster s", "service s", "slowest s"],
+    ),
+}
+"""The title and the head of the table for each property that tests record. Cells are separated by `|`."""
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a table of the updates that the tests made."""
-    passed = (report for report in terminalreporter.getreports("passed") if report.when == "call")
-    rows = sorted(
-        str(value).split("|") for report in passed for name, value in report.user_properties if name == "update"
-    )
-    if rows:
-        terminalreporter.section("updates to the working tree")
-        widths = [max(len(row[column]) for row in rows) for column in range(2)]
-        for version, answers, outcome in rows:
-            terminalreporter.line(f"{version:{widths[0]}}  {answers:{widths[1]}}  {outcome}")
+    """Print the tables of the properties that the tests recorded."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    properties = [each for report in reports if report.when == "call" for each in report.user_properties]
+    for table, (title, head) in TABLES.items():
+        rows = [str(value).split("|") for name, value in properties if name == table]
+        if rows:
+            terminalreporter.section(title)
+            rows = [head, *rows] if head else sorted(rows)
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            for row in rows:
+                terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

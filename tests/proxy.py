@@ -48,7 +48,11 @@ class Proxy:
             self._sockets.append(client)
             if self._silent.is_set():
                 continue
-            server = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except ConnectionRefusedError:
+                client.close()
+                continue
             self._sockets.append(server)
             threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
 
