@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -23,99 +20,11 @@ import pytest
 
 from answers import CORNERS
 from conftest import Environment, EnvironmentOf, Render, component, query, run_unchecked
+from faulty_service import DOWN, HEALTHY, health, migrate, through
 from processes import Service, free_port, serving, wait_until
 from proxy import Proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
-
-ROUTES = """
-from fastapi import APIRouter, Request
-from sqlalchemy import text
-
-from ...models import Item
-from ..dependencies import SessionDep
-
-router = APIRouter()
-
-
-@router.get("/sleep/{seconds}")
-async def sleep(seconds: float, session: SessionDep) -> int:
-    await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
-    return 1
-
-
-@router.post("/write-and-fail")
-async def write_and_fail(session: SessionDep) -> None:
-    session.add(Item(name="never"))
-    await session.flush()
-    raise RuntimeError
-
-
-@router.post("/write-and-sleep")
-async def write_and_sleep(session: SessionDep) -> None:
-    session.add(Item(name="late"))
-    await session.flush()
-    await session.execute(text("SELECT pg_sleep(1)"))
-
-
-@router.get("/pool")
-async def pool(request: Request) -> dict[str, int]:
-    status = request.app.state.database.pool_status()
-    return {"in_use": status.in_use, "idle": status.idle}
-"""
-
-
-@pytest.fixture
-def service(project: Render) -> Path:
-    """Return a render with the example and with extra routes that sleep, fail, or report the pool."""
-    service = project(**CORNERS["namespaced-example"])
-    routes = service / "src" / "my_service" / "api" / "routes"
-    (routes / "faults.py").write_text(ROUTES)
-    with (routes / "__init__.py").open("a") as init:
-        init.write("\nfrom . import faults\n\nrouters.append(faults.router)\n")
-    return service
-
-
-@pytest.fixture
-def python(service: Path, environment: EnvironmentOf) -> Environment:
-    return environment(service)
-
-
-@pytest.fixture
-def server(postgres_module: ModuleType) -> Iterator[Any]:
-    """Start a PostgreSQL server for one test, which may stop and start it."""
-    with postgres_module.PostgresServer() as server:
-        yield server
-
-
-SLACK = 0.4
-"""Seconds added to the limit of 0.1 s, because the test machine may be busy."""
-
-HEALTHY, DOWN = (200, 200, 200), (200, 503, 503)
-
-
-def health(running: Service) -> tuple[int, int, int]:
-    """Return the status codes of the three health endpoints.
-
-    Each response must arrive in time and must not show the address or the error of the database.
-    """
-    statuses = []
-    for path in ("/health", "/health/db", "/health/ready"):
-        started = time.perf_counter()
-        response = running.get(path)
-        elapsed = time.perf_counter() - started
-        assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms."
-        assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
-        statuses.append(response.status_code)
-    return statuses[0], statuses[1], statuses[2]
-
-
-def migrate(service: Path, python: Environment, url: str, **variables: str) -> None:
-    python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url, **variables)
-
-
-def through(port: int, server: Any) -> str:
-    return str(server.url).replace(f":{server.port}/", f":{port}/")
 
 
 def test_health_reports_a_server_stop_and_restart(service: Path, python: Environment, server: Any) -> None:
