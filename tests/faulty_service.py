@@ -6,16 +6,19 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
 import httpx2
 import pytest
+from sqlalchemy import make_url
 
 from answers import CORNERS
 from conftest import Environment, EnvironmentOf, Render
 from processes import Service
+from proxy import Proxy
 
 ROUTES = """
 from fastapi import APIRouter, Request
@@ -45,6 +48,12 @@ async def write_and_sleep(session: SessionDep) -> None:
     session.add(Item(name="late"))
     await session.flush()
     await session.execute(text("SELECT pg_sleep(1)"))
+
+
+@router.post("/run")
+async def run(statements: list[str], session: SessionDep) -> None:
+    for statement in statements:
+        await session.execute(text(statement))
 
 
 @router.get("/pool")
@@ -105,23 +114,35 @@ def through(port: int, server: Any) -> str:
     return str(server.url).replace(f":{server.port}/", f":{port}/")
 
 
+@contextmanager
+def proxied(url: str) -> Iterator[tuple[Proxy, str]]:
+    """Yield a proxy in front of a database server, and the URL of the database through the proxy."""
+    parsed = make_url(url)
+    with Proxy(parsed.port or 0) as proxy:
+        yield proxy, parsed.set(port=proxy.port).render_as_string(hide_password=False)
+
+
 class Clients:
-    """Clients that keep their connections and send requests until the end of the block, about 50 a second each.
+    """Clients that keep their connections and send requests until the end of the block.
 
     A client ends after a response with `Connection: close`, as if it went on to another process of the service.
 
     Args:
         ask: sends one request.
         number: the number of clients.
+        pause: seconds between two requests of a client.
     """
 
-    def __init__(self, url: str, ask: Callable[[httpx2.Client], httpx2.Response], number: int) -> None:
+    def __init__(
+        self, url: str, ask: Callable[[httpx2.Client], httpx2.Response], number: int, pause: float = 0.02
+    ) -> None:
         self.answers: list[tuple[float, int | str]] = []
         """For each request: the time of its end, and the status or the name of the error."""
         self.closed = 0
         """The number of clients that have ended."""
         self._url = url
         self._ask = ask
+        self._pause = pause
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(number)]
 
@@ -143,7 +164,7 @@ class Clients:
 
     def _run(self) -> None:
         with httpx2.Client(base_url=self._url, timeout=60) as client:
-            while not self._stop.wait(0.02):
+            while not self._stop.wait(self._pause):
                 try:
                     response = self._ask(client)
                 except httpx2.TransportError as error:

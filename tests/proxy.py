@@ -44,6 +44,11 @@ class Proxy:
         self.silent = False
         self.drop()
 
+    def forget(self) -> None:
+        """Stop forwarding the connections of now. They stay open, and new ones are forwarded."""
+        for end in list(self.ends):
+            end.forgotten = True
+
     def drop(self) -> None:
         """Close all connections, in the middle of whatever they do."""
         asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
@@ -75,6 +80,7 @@ class End(asyncio.Protocol):
 
     def __init__(self, proxy: Proxy, client: End | None = None) -> None:
         self._proxy = proxy
+        self.forgotten = False
         self._client = client
         self._other: End | None = None
         self._transport: asyncio.Transport | None = None
@@ -103,13 +109,16 @@ class End(asyncio.Protocol):
         self._loop.call_at(self._due, self._other.write, data)
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and data and not self._proxy.silent:
+        if self._transport is not None and data and not self._is_silent():
             self._transport.write(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._proxy.ends.discard(self)
-        if self._other is not None and not self._proxy.silent:
+        if self._other is not None and not self._is_silent():
             self._loop.call_at(self._due, self._other.close)
+
+    def _is_silent(self) -> bool:
+        return self.forgotten or self._proxy.silent
 
     def close(self) -> None:
         if self._transport is not None:

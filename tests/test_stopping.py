@@ -6,33 +6,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import httpx2
 import pytest
-from sqlalchemy import make_url
 
 from conftest import Environment, query
-from faulty_service import Clients, migrate
+from faulty_service import Clients, migrate, proxied
 from processes import Service, free_port, serving, wait_until
-from proxy import Proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 LIMIT = 5.0
 """Seconds from the last request until the process has ended."""
-
-
-@contextmanager
-def proxied(url: str) -> Iterator[tuple[Proxy, str]]:
-    """Yield a proxy in front of a database server, and the URL of the database through the proxy."""
-    parsed = make_url(url)
-    with Proxy(parsed.port or 0) as proxy:
-        yield proxy, parsed.set(port=proxy.port).render_as_string(hide_password=False)
 
 
 def assert_ended(running: Service, since: float) -> None:
