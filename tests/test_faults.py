@@ -25,35 +25,8 @@ from answers import CORNERS
 from conftest import Environment, EnvironmentOf, Render, component, query, run_unchecked
 from faulty_service import DOWN, HEALTHY, SLACK, Clients, health, migrate, proxied, through
 from processes import Service, free_port, serving, wait_until
-from proxy import Proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
-
-
-def test_health_reports_a_server_stop_and_restart(service: Path, python: Environment, server: Any) -> None:
-    migrate(service, python, server.url)
-    with serving(service, python, server.url) as running:
-        assert health(running) == HEALTHY
-        server.stop()
-        for _ in range(3):
-            assert health(running) == DOWN
-        server.start()
-        wait_until(lambda: health(running) == HEALTHY)
-
-
-def test_health_returns_503_in_time_when_the_server_is_silent(service: Path, python: Environment, server: Any) -> None:
-    migrate(service, python, server.url)
-    with Proxy(server.port) as proxy, serving(service, python, through(proxy.port, server)) as running:
-        assert running.get("/api/v1/items").status_code == 200
-        assert health(running) == HEALTHY
-        proxy.silence()
-        with ThreadPoolExecutor(4) as executor:
-            for _ in range(4):
-                executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=1)
-            for _ in range(5):
-                assert health(running) == DOWN
-        proxy.speak()
-        wait_until(lambda: health(running) == HEALTHY)
 
 
 def test_health_returns_503_when_the_server_has_no_free_connection(
@@ -61,7 +34,7 @@ def test_health_returns_503_when_the_server_has_no_free_connection(
 ) -> None:
     migrate(service, python, server.url)
 
-    async def take_all_and_ask(running: Service) -> tuple[int, int, int]:
+    async def take_all_and_ask(running: Service) -> None:
         connections = []
         try:
             while True:
@@ -70,15 +43,18 @@ def test_health_returns_503_when_the_server_has_no_free_connection(
             await connections[0].execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'My Service'"
             )
-            connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
-            return await asyncio.to_thread(health, running)
+        try:
+            while True:
+                connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
+        except asyncpg.TooManyConnectionsError:
+            await asyncio.to_thread(wait_until, lambda: health(running) == DOWN, seconds=2 + 5 * SLACK)
         finally:
             for connection in connections:
                 await connection.close()
 
     with serving(service, python, server.url) as running:
         assert health(running) == HEALTHY
-        assert asyncio.run(take_all_and_ask(running)) == DOWN
+        asyncio.run(take_all_and_ask(running))
         wait_until(lambda: health(running) == HEALTHY)
 
 
@@ -316,7 +292,7 @@ def test_readiness_fails_until_migrations_are_applied(service: Path, python: Env
     with serving(service, python, server.url) as running:
         assert health(running) == (200, 200, 503)
         migrate(service, python, server.url)
-        assert health(running) == HEALTHY
+        wait_until(lambda: health(running) == HEALTHY, seconds=2 + 5 * SLACK)
 
 
 def test_blocked_migration_fails_after_its_lock_timeout(service: Path, python: Environment, server: Any) -> None:
