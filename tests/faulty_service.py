@@ -125,7 +125,7 @@ def proxied(url: str) -> Iterator[tuple[Proxy, str]]:
 class Clients:
     """Clients that keep their connections and send requests until the end of the block.
 
-    A client ends after a response with `Connection: close`, as if it went on to another process of the service.
+    A client ends after a response with `Connection: close`, because the next request belongs to another process.
 
     Args:
         ask: sends one request.

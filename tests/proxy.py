@@ -50,7 +50,7 @@ class Proxy:
             end.forgotten = True
 
     def drop(self) -> None:
-        """Close all connections, in the middle of whatever they do."""
+        """Close all connections, also in the middle of a response."""
         asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
 
     async def _drop(self) -> None:

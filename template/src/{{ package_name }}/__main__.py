@@ -136,14 +136,16 @@ def health() -> None:
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    got = ""
     try:
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         response = connection.getresponse()
+        got = f"status {response.status} without checks"
         checks = json.load(response)["checks"]
         click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         raise click.ClickException(
-            f"No health report from {host}:{settings.port} ({error}). "
+            f"No health report from {host}:{settings.port} ({got or str(error).strip()}). "
             "Check that the service runs, and that HOST and PORT are its address."
         ) from None
     finally:
