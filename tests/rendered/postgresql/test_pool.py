@@ -287,7 +287,7 @@ async def test_status_shows_connections_and_waiting_requests(settings: Settings)
     await busy.wait()
     expected = {"in_use": 15, "idle": 0, "overflow": 10, "limit": 15, "waiting": 0}
     assert database.pool_status().model_dump() == expected
-    tasks += [asyncio.create_task(database.session().__aenter__()) for _ in range(3)]
+    tasks += [asyncio.create_task(work()) for _ in range(3)]
     await wait_until(lambda: database.pool_status().waiting == 3)
     for task in tasks[15:]:
         task.cancel()
