@@ -51,10 +51,10 @@ async def test_idle_connection_is_replaced_if_its_ping_fails(
 ) -> None:
     execute = asyncpg.Connection.execute
 
-    async def ping(connection: Any, statement: str, *arguments: Any, timeout: float | None = None) -> Any:
-        if timeout == postgresql.PING_TIMEOUT and not answers:
+    async def ping(connection: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("timeout") == postgresql.PING_TIMEOUT and not answers:
             raise ConnectionResetError
-        return await execute(connection, statement, *arguments, timeout=timeout)
+        return await execute(connection, *arguments, **options)
 
     now = 1000.0
     monkeypatch.setattr(postgresql, "time", SimpleNamespace(monotonic=lambda: now))
