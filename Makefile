@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-suite cluster failover
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-health bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -86,6 +86,9 @@ bench: $(INSTALLED) $(BENCH_INSTALLED) ## Compare a rendered service with anothe
 
 bench-pool: $(INSTALLED) ## Compare the connection pool with SQLAlchemy's default pool, under changing load
 	@$(BIN)/python benchmarks/pool.py
+
+bench-health: $(INSTALLED) ## Measure the health checks far away from the database, and when it fails [args=--quick]
+	@$(BIN)/python benchmarks/health.py $(args)
 
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)

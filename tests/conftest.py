@@ -37,7 +37,7 @@ GIT_IDENTITY = {
     "COPIER_SETTINGS_PATH": str(Path(__file__).with_name("copier-settings.yml")),
 }
 Render = Callable[..., Path]
-pytest_plugins = ["timing_plugin"]
+pytest_plugins = ["faulty_service", "timing_plugin"]
 collect_ignore = ["rendered"]  # These tests run inside a render: see rendered_tests.py.
 
 

@@ -77,7 +77,7 @@ def started(
     The last 5000 characters of its output are printed: pytest shows them if the test fails.
     """
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://[::1]:{port}" if environment.get("HOST") == "::" else f"http://127.0.0.1:{port}"
     # The log is a file: nothing reads a pipe during a test, and a full pipe would block the service.
     with NamedTemporaryFile() as log, httpx2.Client(base_url=url, timeout=30) as client:
         process = subprocess.Popen(

@@ -183,8 +183,11 @@ def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests
     pod, container = next(containers(manifests))
     assert f"USER {pod['securityContext']['runAsUser']}:" in dockerfile
     assert f"EXPOSE {container['ports'][0]['containerPort']}\n" in dockerfile
-    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
-    assert probes == {"/health", "/health/ready"}  # Tests of the render check these endpoints.
+    probes = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    # Tests of the render check these endpoints.
+    assert probes == {"startup": "/health", "liveness": "/health", "readiness": "/health/ready"}
+    assert "'GET', '/health')" in dockerfile
+    assert "GET uri /health/ready " in (render() / "deploy" / "haproxy.cfg").read_text("utf-8")
     assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
 
 

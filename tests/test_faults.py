@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -23,122 +23,10 @@ import pytest
 
 from answers import CORNERS
 from conftest import Environment, EnvironmentOf, Render, component, query, run_unchecked
+from faulty_service import DOWN, HEALTHY, SLACK, Clients, health, migrate, proxied, through
 from processes import Service, free_port, serving, wait_until
-from proxy import Proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
-
-ROUTES = """
-from fastapi import APIRouter, Request
-from sqlalchemy import text
-
-from ...models import Item
-from ..dependencies import SessionDep
-
-router = APIRouter()
-
-
-@router.get("/sleep/{seconds}")
-async def sleep(seconds: float, session: SessionDep) -> int:
-    await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
-    return 1
-
-
-@router.post("/write-and-fail")
-async def write_and_fail(session: SessionDep) -> None:
-    session.add(Item(name="never"))
-    await session.flush()
-    raise RuntimeError
-
-
-@router.post("/write-and-sleep")
-async def write_and_sleep(session: SessionDep) -> None:
-    session.add(Item(name="late"))
-    await session.flush()
-    await session.execute(text("SELECT pg_sleep(1)"))
-
-
-@router.get("/pool")
-async def pool(request: Request) -> dict[str, int]:
-    status = request.app.state.database.pool_status()
-    return {"in_use": status.in_use, "idle": status.idle}
-"""
-
-
-@pytest.fixture
-def service(project: Render) -> Path:
-    """Return a render with the example and with extra routes that sleep, fail, or report the pool."""
-    service = project(**CORNERS["namespaced-example"])
-    (service / "src" / "my_service" / "api" / "routes" / "faults.py").write_text(ROUTES)
-    return service
-
-
-@pytest.fixture
-def python(service: Path, environment: EnvironmentOf) -> Environment:
-    return environment(service)
-
-
-@pytest.fixture
-def server(postgres_module: ModuleType) -> Iterator[Any]:
-    """Start a PostgreSQL server for one test, which may stop and start it."""
-    with postgres_module.PostgresServer() as server:
-        yield server
-
-
-SLACK = 0.4
-"""Seconds added to the limit of 0.1 s, because the test machine may be busy."""
-
-HEALTHY, DOWN = (200, 200, 200), (200, 503, 503)
-
-
-def health(running: Service) -> tuple[int, int, int]:
-    """Return the status codes of the three health endpoints.
-
-    Each response must arrive in time and must not show the address or the error of the database.
-    """
-    statuses = []
-    for path in ("/health", "/health/db", "/health/ready"):
-        started = time.perf_counter()
-        response = running.get(path)
-        elapsed = time.perf_counter() - started
-        assert elapsed < 0.1 + SLACK, f"{path} took {elapsed * 1000:.0f} ms."
-        assert not re.search(r"127\.0\.0\.1|postgres|refused|Error", response.text), response.text
-        statuses.append(response.status_code)
-    return statuses[0], statuses[1], statuses[2]
-
-
-def migrate(service: Path, python: Environment, url: str, **variables: str) -> None:
-    python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url, **variables)
-
-
-def through(port: int, server: Any) -> str:
-    return str(server.url).replace(f":{server.port}/", f":{port}/")
-
-
-def test_health_reports_a_server_stop_and_restart(service: Path, python: Environment, server: Any) -> None:
-    migrate(service, python, server.url)
-    with serving(service, python, server.url) as running:
-        assert health(running) == HEALTHY
-        server.stop()
-        for _ in range(3):
-            assert health(running) == DOWN
-        server.start()
-        wait_until(lambda: health(running) == HEALTHY)
-
-
-def test_health_returns_503_in_time_when_the_server_is_silent(service: Path, python: Environment, server: Any) -> None:
-    migrate(service, python, server.url)
-    with Proxy(server.port) as proxy, serving(service, python, through(proxy.port, server)) as running:
-        assert running.get("/api/v1/items").status_code == 200
-        assert health(running) == HEALTHY
-        proxy.silence()
-        with ThreadPoolExecutor(4) as executor:
-            for _ in range(4):
-                executor.submit(httpx2.get, f"{running.url}/api/v1/items", timeout=1)
-            for _ in range(5):
-                assert health(running) == DOWN
-        proxy.speak()
-        wait_until(lambda: health(running) == HEALTHY)
 
 
 def test_health_returns_503_when_the_server_has_no_free_connection(
@@ -146,7 +34,7 @@ def test_health_returns_503_when_the_server_has_no_free_connection(
 ) -> None:
     migrate(service, python, server.url)
 
-    async def take_all_and_ask(running: Service) -> tuple[int, int, int]:
+    async def take_all_and_ask(running: Service) -> None:
         connections = []
         try:
             while True:
@@ -155,15 +43,18 @@ def test_health_returns_503_when_the_server_has_no_free_connection(
             await connections[0].execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'My Service'"
             )
-            connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
-            return await asyncio.to_thread(health, running)
+        try:
+            while True:
+                connections.append(await asyncpg.connect(server.url.replace("+asyncpg", "")))
+        except asyncpg.TooManyConnectionsError:
+            await asyncio.to_thread(wait_until, lambda: health(running) == DOWN, seconds=2 + 5 * SLACK)
         finally:
             for connection in connections:
                 await connection.close()
 
     with serving(service, python, server.url) as running:
         assert health(running) == HEALTHY
-        assert asyncio.run(take_all_and_ask(running)) == DOWN
+        asyncio.run(take_all_and_ask(running))
         wait_until(lambda: health(running) == HEALTHY)
 
 
@@ -220,6 +111,171 @@ def test_failed_and_canceled_requests_leave_no_rows_or_connections(
         assert query(server.url, idle) == [(0,)]
 
 
+def fail_with(code: str, message: str) -> list[str]:
+    """Return statements that fail as if the server had raised the error itself."""
+    return [f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{message}'; END $$"]
+
+
+def lock_after(first: int, second: int) -> list[str]:
+    """Return statements that take two locks. Two sessions that take them in the other order are in a deadlock."""
+    return [
+        "SET LOCAL statement_timeout = 0",
+        "SET LOCAL deadlock_timeout = '50ms'",
+        f"SELECT pg_advisory_xact_lock({first}), pg_sleep(0.3)",
+        f"SELECT pg_advisory_xact_lock({second})",
+    ]
+
+
+NO_LIMIT = "SET LOCAL statement_timeout = 0"
+
+
+def test_every_database_error_is_503_with_one_log_line(service: Path, python: Environment, database: str) -> None:
+    migrate(service, python, database)
+    limits = {
+        "DATABASE_STATEMENT_TIMEOUT": "0.2",
+        "DATABASE_COMMAND_TIMEOUT": "1",
+        "DATABASE_POOL_SIZE": "2",
+        "DATABASE_MAX_OVERFLOW": "0",
+        "DATABASE_POOL_TIMEOUT": "0.5",
+        "LOG_FORMAT": "json",
+    }
+    with (
+        proxied(database) as (proxy, url),
+        serving(service, python, url, **limits) as running,
+        ThreadPoolExecutor(4) as executor,
+    ):
+
+        def run(name: str, *statements: str) -> Future[httpx2.Response]:
+            headers = {"X-Request-ID": name}
+            address = f"{running.url}/api/v1/run"
+            return executor.submit(httpx2.post, address, json=statements, headers=headers, timeout=30)
+
+        def in_use(number: int) -> bool:
+            return bool(running.get("/health/db").json()["pool"]["in_use"] == number)
+
+        failing = {
+            name: run(name, *statements).result()
+            for name, statements in {
+                "statement": ["SELECT pg_sleep(5)"],
+                "command": [NO_LIMIT, "SELECT pg_sleep(5)"],
+                "disk": fail_with("53100", "no space left on device"),
+                "memory": fail_with("53200", "out of memory"),
+                "read-only": ["SET TRANSACTION READ ONLY", "CREATE TABLE orders.never (id integer)"],
+            }.items()
+        }
+        holder = run("holder", NO_LIMIT, "LOCK TABLE orders.item", "SELECT pg_sleep(0.6)")
+        wait_until(lambda: in_use(1))
+        failing["lock"] = run("lock", "SET LOCAL lock_timeout = '100ms'", "LOCK TABLE orders.item").result()
+        busy = [run(f"busy-{number}", NO_LIMIT, "SELECT pg_sleep(0.8)") for number in range(2)]
+        wait_until(lambda: in_use(2))
+        failing["pool"] = run("pool").result()
+        assert [future.result().status_code for future in (holder, *busy)] == [200] * 3
+        deadlock = [run("first", *lock_after(1, 2)), run("second", *lock_after(2, 1))]
+        victims = {name: future.result() for name, future in zip(("first", "second"), deadlock, strict=True)}
+        assert sorted(response.status_code for response in victims.values()) == [200, 503]
+        failing |= {name: response for name, response in victims.items() if response.status_code == 503}
+        cut = run("cut", NO_LIMIT, "SELECT pg_sleep(5)")
+        wait_until(lambda: in_use(1))
+        proxy.drop()
+        failing["cut"] = cut.result()
+        wait_until(lambda: running.get("/api/v1/items").status_code == 200)
+        log = running.output()
+
+    lines = [json.loads(line) for line in log.splitlines()]
+    reasons = {
+        "statement": "canceling statement due to statement timeout",
+        "command": "TimeoutError: no answer in time",
+        "disk": "no space left on device",
+        "memory": "out of memory",
+        "read-only": "cannot execute CREATE TABLE in a read-only transaction",
+        "lock": "canceling statement due to lock timeout",
+        "first": "deadlock detected",
+        "second": "deadlock detected",
+        "cut": "connection",
+    }
+    for name, response in failing.items():
+        problem = (response.status_code, response.headers["content-type"], response.headers.get("retry-after"))
+        assert problem == (503, "application/problem+json", "1"), name
+        logged = [line for line in lines if line.get("request_id") == name and line["level"] != "info"]
+        assert len(logged) == 1, (name, logged)
+        if name == "pool":
+            assert (logged[0]["event"], logged[0]["timeout_seconds"]) == ("connection_pool_timeout", 0.5)
+        else:
+            assert logged[0]["event"] == "database_unavailable"
+            assert reasons[name] in logged[0]["reason"]
+    assert "Traceback" not in log
+
+
+def test_connections_to_a_silent_server_are_replaced(service: Path, python: Environment, database: str) -> None:
+    migrate(service, python, database)
+    with (
+        proxied(database) as (proxy, url),
+        serving(service, python, url, DATABASE_CONNECT_TIMEOUT="1", DATABASE_COMMAND_TIMEOUT="2") as running,
+        ThreadPoolExecutor(4) as executor,
+    ):
+
+        def ask(count: int = 4) -> set[int]:
+            """Send simultaneous requests, and return their statuses."""
+            addresses = [f"{running.url}/api/v1/items"] * count
+            return {response.status_code for response in executor.map(partial(httpx2.get, timeout=30), addresses)}
+
+        def idle(count: int) -> None:
+            assert ask(count) == {200}
+            wait_until(lambda: running.get("/health/db").json()["pool"]["in_use"] == 0)
+            time.sleep(1.1)  # until the service pings connections before it uses them
+
+        # A firewall has forgotten the connections: the ping fails after 2 s, and a new connection works.
+        idle(4)
+        proxy.forget()
+        started = time.monotonic()
+        assert ask() == {200}
+        assert time.monotonic() - started < 2 + 5 * SLACK
+        # Nothing answers: the ping and the new connection fail.
+        idle(4)
+        proxy.silence()
+        started = time.monotonic()
+        assert ask() == {503}
+        assert time.monotonic() - started < 3 + 5 * SLACK
+        proxy.speak()
+        wait_until(lambda: ask() == {200}, seconds=2 + 5 * SLACK)
+        # The connection was in use a moment ago, so nothing pings it. DATABASE_COMMAND_TIMEOUT ends the wait.
+        assert ask(1) == {200}
+        proxy.silence()
+        started = time.monotonic()
+        assert ask(1) == {503}
+        assert time.monotonic() - started < 2 + 5 * SLACK
+        proxy.speak()
+        wait_until(lambda: ask() == {200}, seconds=2 + 5 * SLACK)
+        assert "Traceback" not in running.output()
+
+
+def test_requests_continue_while_a_column_is_widened(service: Path, python: Environment, database: str) -> None:
+    migrate(service, python, database)
+    with serving(service, python, database) as running:
+        address = running.client.post("/api/v1/items", json={"name": "Teapot"}).headers["Location"]
+
+        def create(client: httpx2.Client) -> httpx2.Response:
+            return client.post("/api/v1/items", json={"name": f"{time.monotonic_ns()}"})
+
+        with (
+            Clients(running.url, lambda client: client.get("/api/v1/items"), 4) as lists,
+            Clients(running.url, lambda client: client.get(address), 2) as reads,
+            Clients(running.url, create, 2) as creates,
+            Clients(running.url, lambda client: client.patch(address, json={"name": "Teapot"}), 2) as updates,
+        ):
+            for length in (200, 300, 400):
+                before = lists.count()
+                wait_until(lambda before=before: lists.count() > before + 40)  # type: ignore[misc]
+                query(database, f"ALTER TABLE orders.item ALTER name TYPE varchar({length})")
+            before = lists.count()
+            wait_until(lambda: lists.count() > before + 40)
+        assert lists.statuses() == reads.statuses() == {200}
+        assert creates.statuses() - {201, 503} == set()
+        assert updates.statuses() - {200, 503} == set()
+        assert creates.count(201) > 3
+        assert updates.count(200) > 3
+
+
 def test_graceful_shutdown_finishes_requests_in_flight(service: Path, python: Environment, server: Any) -> None:
     migrate(service, python, server.url)
     with serving(service, python, server.url, SHUTDOWN_DELAY="0.5") as running, ThreadPoolExecutor(1) as executor:
@@ -236,7 +292,7 @@ def test_readiness_fails_until_migrations_are_applied(service: Path, python: Env
     with serving(service, python, server.url) as running:
         assert health(running) == (200, 200, 503)
         migrate(service, python, server.url)
-        assert health(running) == HEALTHY
+        wait_until(lambda: health(running) == HEALTHY, seconds=2 + 5 * SLACK)
 
 
 def test_blocked_migration_fails_after_its_lock_timeout(service: Path, python: Environment, server: Any) -> None:

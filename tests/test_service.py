@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from answers import CORNERS, HOSTILE, LONGEST, Answers, suites
-from conftest import EnvironmentOf, Render, in_fast_part, query
+from conftest import EnvironmentOf, Render, in_fast_part, query, run_unchecked
 from processes import serving
 
 RUNS = suites()
@@ -142,3 +145,60 @@ def test_service_serves_requests(
             assert running.get(created.headers["Location"]).json() == created.json()
         running.process.terminate()
         assert running.process.wait(10) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_health_answers_requests_for_every_host(
+    project: Render, environment: EnvironmentOf, tmp_path: Path, host: str
+) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    variables = {"HOST": host, "ALLOWED_HOSTS": "api.example.com"}
+    with serving(service, python, f"sqlite:///{tmp_path / 'service.db'}", **variables) as running:
+        asked = python.run(service, "my_service", "health", PORT=str(httpx2.URL(running.url).port), **variables)
+        assert asked.stdout == "database: ok, migrations: ok, accepting: ok\n"
+        for named in ("localhost", "10.0.0.7:8000", "app", "[::1]:8000", "evil.example.com", ""):
+            for path in ("/health", "/health/db", "/health/ready"):
+                assert running.client.get(path, headers={"Host": named}).status_code == 200
+            refused = running.client.get("/docs", headers={"Host": named})
+            assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+            assert refused.headers["x-request-id"] == refused.json()["request_id"]
+        assert running.client.get("/docs", headers={"Host": "api.example.com"}).status_code == 200
+
+
+ANSWERS = {
+    "nothing listens": None,
+    "closes the connection": b"",
+    "speaks another protocol": b"220 mail.example.com ESMTP\r\n",
+    "serves a page": b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>",
+    "serves a list": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    "serves other checks": b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"checks": []}',
+    "serves an error": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.slow
+def test_health_command_tells_in_one_line_what_it_got(project: Render, environment: EnvironmentOf) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    for name, answer in ANSWERS.items():
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+            if answer is None:
+                listener.close()
+            else:
+                threading.Thread(target=answer_once, args=(listener, answer)).start()
+            command = (python.python, "-m", "my_service", "health")
+            asked = run_unchecked(*command, cwd=service, **python.variables(service, PORT=str(port)))
+        assert (asked.returncode, asked.stdout) == (1, ""), name
+        assert asked.stderr.startswith(f"Error: No health report from 127.0.0.1:{port} ("), name
+        assert "()" not in asked.stderr, name
+        assert asked.stderr.count("\n") == 1, name
+
+
+def answer_once(listener: socket.socket, answer: bytes) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.recv(65536)
+        client.sendall(answer)

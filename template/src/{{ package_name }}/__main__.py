@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,12 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(app, **_options(settings)))
         self._app = app
         self._shutdown_delay = settings.shutdown_delay
+        self._starting: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self.handle_exit)
+        self._starting = asyncio.current_task()
         await super().startup(sockets)
         # Excludes everything loaded so far from garbage collection. Each full collection would block the event loop for
         # about 50 ms.
@@ -45,15 +48,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own handler raises the signal again at the end, so that a normal stop would look like a failure.
-        if not self.started:
-            raise SystemExit(0)  # for example while it waits for the database
-        health: Health = self._app.state.health
-        if health.draining:
+        loop = asyncio.get_running_loop()
+        health: Health | None = getattr(self._app.state, "health", None)
+        if not self.started and self._starting:
+            loop.call_soon_threadsafe(self._starting.cancel)  # for example while it waits for the database
+        elif health is None or health.draining:
             self.force_exit = self.should_exit
             self.should_exit = True
         else:
             health.draining = True
-            asyncio.get_running_loop().call_later(self._shutdown_delay, setattr, self, "should_exit", True)
+            loop.call_later(self._shutdown_delay, setattr, self, "should_exit", True)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -100,9 +104,10 @@ def _serve(*, reload: bool) -> None:
     from .main import create_app
 
     server = Server(create_app(settings), settings)
-    server.run()
-    if not server.started:
-        raise SystemExit(3)  # as uvicorn does if start-up fails
+    with suppress(asyncio.CancelledError):  # a signal has stopped the start
+        server.run()
+        if not server.started:
+            raise SystemExit(3)  # as uvicorn does if start-up fails
 
 
 @main.command()
@@ -131,14 +136,16 @@ def health() -> None:
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    got = ""
     try:
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         response = connection.getresponse()
+        got = f"status {response.status} without checks"
         checks = json.load(response)["checks"]
         click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         raise click.ClickException(
-            f"No health report from {host}:{settings.port} ({error}). "
+            f"No health report from {host}:{settings.port} ({got or str(error).strip()}). "
             "Check that the service runs, and that HOST and PORT are its address."
         ) from None
     finally:

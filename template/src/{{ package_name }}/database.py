@@ -194,4 +194,6 @@ def connection_error(url: URL, error: BaseException) -> OperatorError:
 def error_summary(error: BaseException) -> str:
     """Return one line without the statement and its parameters."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, TimeoutError):
+        cause = TimeoutError("no answer in time")  # those of asyncio and drivers have no text
     return f"{type(cause).__name__}: {cause}".partition("\n")[0]

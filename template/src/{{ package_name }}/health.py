@@ -14,8 +14,8 @@ from .migrations import VERSION_TABLE, Revisions
 logger = get_logger(__name__)
 
 HEALTH_PREFIX = "/health"
-MAXIMUM_AGE = 2.0
-"""Seconds after which the result of a probe no longer counts."""
+MAXIMUM_DELAY = 1.0
+"""Seconds after which the result of a probe no longer counts, if the next one is late."""
 
 
 def is_health_path(path: str) -> bool:
@@ -75,7 +75,7 @@ class Health:
 
     def _applied_revisions(self) -> frozenset[str] | None:
         """Return the applied revisions, or None if the database is down, read-only or silent."""
-        current = self._interval == 0 or monotonic() - self._finished_at < MAXIMUM_AGE
+        current = self._interval == 0 or monotonic() - self._finished_at < self._interval + MAXIMUM_DELAY
         return self._applied if current else None
 
     async def _query_revisions(self) -> frozenset[str] | None:

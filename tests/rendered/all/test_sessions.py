@@ -104,7 +104,8 @@ async def test_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
 
 async def test_unused_pool_has_no_connections(settings: Settings) -> None:
     database = Database(settings)
-    assert database.pool_status().model_dump() == {"in_use": 0, "idle": 0, "overflow": 0}
+    status = database.pool_status()
+    assert (status.in_use, status.idle, status.overflow, status.waiting) == (0, 0, 0, 0)
     await database.dispose()
 
 

@@ -139,7 +139,7 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
             "The collector gets no http.server.request.duration.",
         )
         # On a busy machine, the health checks of some exports may fail.
-        wait_for(lambda: {"database": 1, "migrations": 1} in collector.checks, f"{collector.checks}")
+        wait_for(lambda: {"database": 1, "migrations": 1, "accepting": 1} in collector.checks, f"{collector.checks}")
         lines = stop(process)
 
     spans = collector.spans
@@ -180,7 +180,9 @@ def test_collector_receives_spans_metrics_and_logs_of_one_trace(collector: Colle
     assert TRACE_ID in {exemplar.trace_id.hex() for point in exported for exemplar in point.exemplars}
     connections = metrics["db.client.connection.count"].sum.data_points
     assert {values(point.attributes)["db.client.connection.state"] for point in connections} == {"used", "idle"}
-    assert [point.as_int for point in metrics["db.client.connection.overflow"].sum.data_points] == [0]
+    for name in ("overflow", "pending_requests"):
+        assert [point.as_int for point in metrics[f"db.client.connection.{name}"].sum.data_points] == [0]
+    assert [point.as_int > 0 for point in metrics["db.client.connection.max"].sum.data_points] == [True]
 
     (trace, *_) = map(ExportTraceServiceRequest.FromString, collector.received["/v1/traces"])
     resource = values(trace.resource_spans[0].resource.attributes)

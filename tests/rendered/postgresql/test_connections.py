@@ -1,11 +1,12 @@
 """Tests of PostgreSQL connections: server settings, pings, warnings, passwords and column types."""
 
 from types import SimpleNamespace
+from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import MetaData, inspect, text
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapped, mapped_column
 from structlog.testing import capture_logs
@@ -44,23 +45,27 @@ async def test_connections_have_a_name_and_timeouts(one_connection: Settings) ->
     await database.dispose()
 
 
-@pytest.mark.parametrize(("idle", "pinged"), [(2, True), (0.5, False)])
-async def test_idle_connection_is_pinged_before_use(
-    one_connection: Settings, monkeypatch: pytest.MonkeyPatch, idle: float, pinged: bool
+@pytest.mark.parametrize(("idle", "answers", "replaced"), [(2, False, True), (2, True, False), (0.5, False, False)])
+async def test_idle_connection_is_replaced_if_its_ping_fails(
+    one_connection: Settings, monkeypatch: pytest.MonkeyPatch, idle: float, answers: bool, replaced: bool
 ) -> None:
-    def fail(connection: AsyncAdapt_asyncpg_connection) -> None:
-        raise ConnectionResetError
+    execute = asyncpg.Connection.execute
+
+    async def ping(connection: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("timeout") == postgresql.PING_TIMEOUT and not answers:
+            raise ConnectionResetError
+        return await execute(connection, *arguments, **options)
 
     now = 1000.0
     monkeypatch.setattr(postgresql, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(AsyncAdapt_asyncpg_connection, "ping", fail)
+    monkeypatch.setattr(asyncpg.Connection, "execute", ping)
     database = Database(one_connection)
     pids = []
     for _ in range(2):
         async with database.session() as session:
             pids.append(await session.scalar(text("SELECT pg_backend_pid()")))
         now += idle
-    assert (pids[0] != pids[1]) is pinged
+    assert (pids[0] != pids[1]) is replaced
     await database.dispose()
 
 

@@ -58,7 +58,8 @@ class Load:
     @property
     def status(self) -> tuple[int, ...]:
         """Numbers of connections: in use, idle and overflow."""
-        return tuple(self.database.pool_status().model_dump().values())
+        status = self.database.pool_status()
+        return status.in_use, status.idle, status.overflow
 
     async def burst(self, clients: int) -> None:
         """Let all clients send one request at the same time."""
@@ -90,9 +91,10 @@ async def load(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     clock = Clock()
     monkeypatch.setattr(postgresql, "time", clock)
     database = Database(settings)
-    yield Load(database, clock)
+    load = Load(database, clock)
+    yield load
     await database.dispose()
-    assert database.pool_status().model_dump() == {"in_use": 0, "idle": 0, "overflow": 0}
+    assert load.status == (0, 0, 0)
 
 
 def test_pool_has_the_required_size_and_timeouts(settings: Settings) -> None:
@@ -239,7 +241,7 @@ async def test_canceled_waiter_leaves_the_queue(one_connection: Settings, releas
     assert waiter.cancelled()
     async with asyncio.timeout(5), database.session() as session:
         assert await session.scalar(text("SELECT 1")) == 1
-    assert database.pool_status().model_dump() == {"in_use": 0, "idle": 1, "overflow": 0}
+    assert (database.pool_status().in_use, database.pool_status().idle) == (0, 1)
     assert not database._queue.locked()
     await database.dispose()
 
@@ -273,18 +275,23 @@ async def test_waiter_fails_after_the_pool_timeout(one_connection: Settings) -> 
     await database.dispose()
 
 
-async def test_status_shows_connections_in_use(settings: Settings) -> None:
+async def test_status_shows_connections_and_waiting_requests(settings: Settings) -> None:
     async def work() -> None:
         async with database.session():
             await busy.wait()
             await released.wait()
 
     database = Database(settings)
-    busy, released = asyncio.Barrier(9), asyncio.Event()
-    tasks = [asyncio.create_task(work()) for _ in range(8)]
+    busy, released = asyncio.Barrier(16), asyncio.Event()
+    tasks = [asyncio.create_task(work()) for _ in range(15)]
     await busy.wait()
-    assert database.pool_status().model_dump() == {"in_use": 8, "idle": 0, "overflow": 3}
+    expected = {"in_use": 15, "idle": 0, "overflow": 10, "limit": 15, "waiting": 0}
+    assert database.pool_status().model_dump() == expected
+    tasks += [asyncio.create_task(work()) for _ in range(3)]
+    await wait_until(lambda: database.pool_status().waiting == 3)
+    for task in tasks[15:]:
+        task.cancel()
     released.set()
-    await asyncio.gather(*tasks)
-    assert database.pool_status().model_dump() == {"in_use": 0, "idle": 8, "overflow": 3}
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert database.pool_status().model_dump() == {**expected, "in_use": 0, "idle": 15}
     await database.dispose()

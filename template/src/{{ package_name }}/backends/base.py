@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..config import Settings
 
-PROBE_TIMEOUT = 2.0  # seconds
-PARALLEL_PROBES = 3  # a silent connection must not keep the next probe from trying another one
+PROBE_TIMEOUT = 5.0  # seconds; a new connection to a server 300 ms away needs 4
+PARALLEL_PROBES = 8  # silent connections must not keep the next probe from trying another one
 
 
 class Backend(Protocol):

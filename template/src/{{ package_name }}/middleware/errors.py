@@ -1,5 +1,6 @@
 """Errors that no exception handler answers."""
 
+import asyncio
 import sys
 
 from starlette.requests import ClientDisconnect, Request
@@ -39,7 +40,7 @@ class UnexpectedErrorMiddleware(HTTPMiddleware):
 
 
 class StartupErrorMiddleware:
-    """Gives the server the message of an `OperatorError` at start-up instead of its traceback."""
+    """Gives the server the message of an `OperatorError` instead of its traceback, and nothing after a signal."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,7 +48,7 @@ class StartupErrorMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_message(message: Message) -> None:
             error = sys.exc_info()[1]
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, OperatorError):
+            if "message" in message and isinstance(error, (OperatorError, asyncio.CancelledError)):
                 message["message"] = str(error)
             await send(message)
 

@@ -62,9 +62,9 @@ class OverloadMiddleware(HTTPMiddleware):
             detail = f"The response did not begin within {self._timeout:g} s. Try again later."
             await problem_response(Request(scope), 503, detail)(scope, receive, send)
         except asyncio.CancelledError:
-            if deadline.when() is not None:  # the response has not begun
-                detail = "The service is stopping. Try again later."
-                await problem_response(Request(scope), 503, detail)(scope, receive, send)
-            raise
+            if deadline.when() is None:
+                raise  # too late for another response
+            detail = "The service is stopping. Try again later."
+            await problem_response(Request(scope), 503, detail)(scope, receive, send)
         finally:
             self._active -= 1
