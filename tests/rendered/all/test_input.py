@@ -118,7 +118,8 @@ async def assert_refused(client: AsyncClient, body: str, log_lines: list[EventDi
 
 TEXTS = [r'"\u0000"', r'"a\u0000b"', r'"\ud800"', r'"\udfff\ud800"']
 TIMES = ['"2026-01-01T00:00:00"', '"2026-01-01"', '"0001-01-01T00:00:00+01:00"', '"9999-12-31T23:59:59-01:00"', "1e300"]
-NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + 400 * "0"]
+NOT_FINITE = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"]
+NUMBERS = [*NOT_FINITE, "1" + 400 * "0"]
 WHOLE = [str(10**30), str(2**63), str(-(2**63) - 1), "1e30", "9" * 5000]
 VALUES = {
     "text": TEXTS,
@@ -129,10 +130,10 @@ VALUES = {
     "at": [*TIMES, '"10000-01-01T00:00:00Z"', "NaN"],
     "day": ['"10000-01-01"', '"0000-01-01"', "1e300", "NaN"],
     "unknown": ["1"],
-    "part": [f'{{"name": {value}}}' for value in [*TEXTS, *NUMBERS]],
+    "part": [f'{{"name": {value}}}' for value in [*TEXTS, *NOT_FINITE]],
     "tags": [f"[{text}]" for text in TEXTS],
     "data": [
-        *(f'{{"deep": [{{"a": {value}}}]}}' for value in [*TEXTS, *NUMBERS, str(10**30)]),
+        *(f'{{"deep": [{{"a": {value}}}]}}' for value in [*TEXTS, *NOT_FINITE]),
         *(f"{{{text}: 1}}" for text in TEXTS),
         f'{{"a": {"[" * 5000}{"]" * 5000}}}',
         f'{{"a": {"[" * 5000}}}',
@@ -185,6 +186,7 @@ async def test_body_with_many_levels_is_refused(client: AsyncClient, log_lines: 
         r'{"whole": 9223372036854775807, "number": 1.7976931348623157e308, "amount": 9999999999.99}',
         '{"at": "0001-01-01T00:00:00Z"}',
         '{"at": "9999-12-31T23:59:59+14:00", "day": "9999-12-31"}',
+        '{"data": {"large": 10000000000000000000000}}',
         r'{"data": {"\ud83d\ude00": [1.5, null, true, {"": []}]}}',
     ],
 )

@@ -7,7 +7,7 @@ from fastapi import Depends, Header, Response
 from pydantic.json_schema import SkipJsonSchema
 
 EXAMPLE_ETAG = '"3"'
-ETAG = re.compile(r'(?P<weak>W/)?"(?P<version>[^"]*)"')
+ETAG = re.compile(r'(?:^|,)\s*(?P<weak>W/)?"(?P<version>[^"]*)"(?=\s*(?:,|$))')
 
 IfNoneMatchHeader = Annotated[
     str | SkipJsonSchema[None],

@@ -5,7 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Numeric
+from sqlalchemy.dialects.sqlite import DATETIME
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class _ComparableDateTime(DATETIME):
+    """Writes a time as `CURRENT_TIMESTAMP` does: without a fraction that is zero. SQLite compares times as text."""
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return lambda value: value and value.replace(tzinfo=None).isoformat(" ")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -16,6 +24,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return _ComparableDateTime() if dialect.name == "sqlite" else self.impl_instance  # type: ignore[no-untyped-call]
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:

@@ -27,6 +27,8 @@ class RequestModel(BaseModel):
     @field_validator("*")
     @classmethod
     def _refuse_unstorable(cls, value: Any) -> Any:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("must fit in 64 bits")
         level = [value]
         for _ in range(MAX_DEPTH):
             level = [part for whole in level for part in _parts(whole)]
@@ -48,8 +50,6 @@ def _parts(value: Any) -> Iterable[Any]:
             return [value.get_secret_value()]
         case str() if UNSTORABLE.search(value):
             raise ValueError("must not contain NUL or unpaired surrogates")
-        case int() if not -(2**63) <= value < 2**63:
-            raise ValueError("must fit in 64 bits")
         case float() | Decimal() if not isfinite(value):
             raise ValueError("must be a finite number")
     return ()
