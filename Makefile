@@ -46,7 +46,7 @@ test-updates: $(INSTALLED) ## Update projects of every release to the current ve
 
 cluster: $(CLUSTER_INSTALLED) ## Install Patroni, etcd and PostgreSQL for tests/test_failover.py (Linux on x86-64)
 
-failover: $(INSTALLED) $(CLUSTER_INSTALLED) ## Let the primary of a PostgreSQL cluster fail in eight ways, and print a table
+failover: $(INSTALLED) $(CLUSTER_INSTALLED) ## Let the primary of a PostgreSQL cluster fail in several ways, and print a table
 	@FAULTS=all $(BIN)/python -m pytest -n0 tests/test_failover.py $(args)
 
 timings: $(INSTALLED) ## Print the times of the last .ci/run: make timings [args=--record or --check]

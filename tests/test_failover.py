@@ -1,4 +1,4 @@
-"""Let the primary of a real PostgreSQL cluster fail in four ways, while the rendered service answers requests.
+"""Let the primary of a real PostgreSQL cluster fail in several ways, while the rendered service answers requests.
 
 `.ci/run` tests two of the faults. `make failover` tests all faults with both kinds of replication, and prints a table.
 """
@@ -31,6 +31,7 @@ LIMIT = 60.0  # seconds
 FAULTS: dict[str, Callable[[Cluster], None]] = {
     "switchover": Cluster.switchover,
     "kill": Cluster.kill,
+    "kill, standby late": Cluster.kill_ahead,
     "freeze": Cluster.freeze,
     "partition": Cluster.partition,
 }
