@@ -93,6 +93,7 @@ class End(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._proxy.ends.add(self)
         if self._client is None:
+            self._due = self._loop.time() + self._proxy.round_trip  # to open the connection
             if not self._proxy.silent:
                 self._connecting = self._loop.create_task(self._proxy.connect(self))
         else:

@@ -226,7 +226,8 @@ def test_development_compose_file_works(engine: Engine, project: Render, backend
                 compose.run("run", "--rm", "migrate", *way)
             else:
                 engine.exec(compose.containers("app")[0], "alembic", *way)
-            assert httpx2.get(f"{url}/health/ready").status_code == (200 if way[1] == "head" else 503)
+            ready = way[1] == "head"
+            wait_until(lambda ready=ready: is_served(f"{url}/health/ready") is ready, seconds=5)  # type: ignore[misc]
 
         health = directory / "src" / "my_service" / "health.py"
         text = health.read_text("utf-8").replace('HEALTH_PREFIX = "/health"', 'HEALTH_PREFIX = "/alive"')

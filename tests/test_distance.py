@@ -85,7 +85,7 @@ def test_health_notices_every_failure_and_its_end(service: Path, python: Environ
             "black hole": (proxy.silence, proxy.speak),
             "read-only": (lambda: set_read_only(server, "on"), lambda: set_read_only(server, "off")),
         }
-        for round_trip, names in {0.0: list(faults), 0.2: ["stop", "black hole"]}.items():
+        for round_trip, names in {0.0: list(faults), 0.3: ["stop", "black hole"]}.items():
             proxy.round_trip = round_trip
             for name in names:
                 print(name, round_trip)

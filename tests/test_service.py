@@ -11,7 +11,7 @@ import pytest
 
 from answers import CORNERS, HOSTILE, LONGEST, Answers, suites
 from conftest import EnvironmentOf, Render, in_fast_part, query, run_unchecked
-from processes import serving
+from processes import serving, wait_until
 
 RUNS = suites()
 SERVICES = {corner: CORNERS[corner] for corner in (name.partition("-on-")[0] for name in RUNS)}
@@ -128,7 +128,8 @@ def test_service_serves_requests(
         assert migrated.status_code == (503 if answers["include_example"] or answers["auth"] == "jwt" else 200)
         assert running.get("/health/db").status_code == 200
         python.run(service, "alembic", "upgrade", "head", DATABASE_URL=url)
-        for path in ("/health", "/health/db", "/health/ready", "/docs"):
+        wait_until(lambda: running.get("/health/ready").status_code == 200, seconds=5)
+        for path in ("/health", "/health/db", "/docs"):
             assert running.get(path).status_code == 200
         description = running.get("/openapi.json").json()
         assert description["info"]["title"] == "My Service"

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..config import Settings
 
-PROBE_TIMEOUT = 5.0  # seconds; a new connection to a server 300 ms away needs 4
+PROBE_TIMEOUT = 5.0  # seconds; a new connection to a distant server takes about ten round trips
 PARALLEL_PROBES = 8  # silent connections must not keep the next probe from trying another one
 
 

@@ -37,7 +37,7 @@ class RequestContextMiddleware(HTTPMiddleware):
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
-                if scope["app"].state.health.draining:
+                if (health := getattr(scope["app"].state, "health", None)) and health.draining:
                     headers["Connection"] = "close"  # so that the next request goes to another process
             await send(message)
 
