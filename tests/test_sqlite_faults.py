@@ -107,3 +107,16 @@ def test_sqlite_faults_are_503_and_fail_readiness(project: Render, environment: 
             wait_until(lambda: health(running) == HEALTHY, IN_TIME)
             assert statuses(running, "after the repair") == (200, 201)
             assert "Traceback" not in running.output()
+
+
+def test_service_stops_while_it_probes_the_file(project: Render, environment: EnvironmentOf, tmp_path: Path) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    url = f"sqlite:///{tmp_path / 'service.db'}"
+    for signals in (1, 2, 1, 2):
+        with serving(service, python, url, HEALTH_CHECK_INTERVAL="0.001") as running:
+            for _ in range(signals):
+                running.process.terminate()
+            # A thread of aiosqlite that is left over would keep the process alive.
+            assert running.process.wait(5) == 0
+            assert "Traceback" not in running.output()
