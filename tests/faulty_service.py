@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ import pytest
 from sqlalchemy import make_url
 
 from answers import CORNERS
-from conftest import Environment, EnvironmentOf, Render
+from conftest import Environment, EnvironmentOf, Render, skip_outside_ci
 from processes import Service
 from proxy import Proxy
 
@@ -112,6 +114,24 @@ def migrate(service: Path, python: Environment, url: str, **variables: str) -> N
 
 def through(port: int, server: Any) -> str:
     return str(server.url).replace(f":{server.port}/", f":{port}/")
+
+
+def as_root(*command: str | Path) -> None:
+    if os.geteuid():
+        command = ("sudo", "-n", *command)
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        skip_outside_ci(f"cannot mount file systems: {finished.stderr}")
+
+
+@contextmanager
+def mounted(directory: Path, *options: str) -> Iterator[None]:
+    directory.mkdir(exist_ok=True)
+    as_root("mount", *options, directory)
+    try:
+        yield
+    finally:
+        as_root("umount", "--lazy", directory)
 
 
 @contextmanager

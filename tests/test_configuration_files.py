@@ -210,4 +210,4 @@ def test_connection_pools_fit_the_maximum_number_of_replicas(manifests: dict[str
     each = int(settings["DATABASE_POOL_SIZE"]) + int(settings["DATABASE_MAX_OVERFLOW"]) + 1
     assert int(settings["INSTANCES"]) * each <= 0.8 * 100
     grace = manifests["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert int(settings["SHUTDOWN_DELAY"]) + int(settings["SHUTDOWN_TIMEOUT"]) < grace
+    assert int(settings["SHUTDOWN_DELAY"]) + int(settings["SHUTDOWN_TIMEOUT"]) + 5 < grace

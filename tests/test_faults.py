@@ -23,7 +23,7 @@ import pytest
 
 from answers import CORNERS
 from conftest import Environment, EnvironmentOf, Render, component, query, run_unchecked
-from faulty_service import DOWN, HEALTHY, SLACK, Clients, health, migrate, proxied, through
+from faulty_service import DOWN, HEALTHY, SLACK, Clients, as_root, health, migrate, mounted, proxied, through
 from processes import Service, free_port, serving, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -204,6 +204,24 @@ def test_every_database_error_is_503_with_one_log_line(service: Path, python: En
             assert logged[0]["event"] == "database_unavailable"
             assert reasons[name] in logged[0]["reason"]
     assert "Traceback" not in log
+
+
+def test_full_disk_is_503_until_there_is_space(service: Path, python: Environment, server: Any) -> None:
+    migrate(service, python, server.url)
+    disk = server.directory / "disk"
+    create = ["CREATE TABLE orders.big TABLESPACE tiny AS SELECT repeat('x', 1000) FROM generate_series(1, 5000)"]
+    owner = server.directory.stat().st_uid
+    with mounted(disk, "-t", "tmpfs", "-o", f"size=2M,mode=700,uid={owner}", "tmpfs"):
+        query(server.url, f"CREATE TABLESPACE tiny LOCATION '{disk}'")
+        with serving(service, python, server.url) as running:
+            refused = running.client.post("/api/v1/run", json=create)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert (
+                running.output().count("database_unavailable") == running.output().count("No space left on device") == 1
+            )
+            as_root("mount", "-o", "remount,size=20M", disk)
+            assert running.client.post("/api/v1/run", json=create).status_code == 200
+        server.stop()
 
 
 def test_connections_to_a_silent_server_are_replaced(service: Path, python: Environment, database: str) -> None:

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from answers import CORNERS
-from conftest import EnvironmentOf, Render, skip_outside_ci
-from faulty_service import DOWN, HEALTHY, SLACK, health, migrate
+from conftest import EnvironmentOf, Render
+from faulty_service import DOWN, HEALTHY, SLACK, as_root, health, migrate, mounted
 from processes import Service, serving, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 IN_TIME = 2 + 5 * SLACK
 """Seconds until health notices a failure, or its end."""
-
-
-def as_root(*command: str | Path) -> None:
-    if os.geteuid():
-        command = ("sudo", "-n", *command)
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        skip_outside_ci(f"cannot mount file systems: {finished.stderr}")
-
-
-@contextmanager
-def mounted(directory: Path, *options: str) -> Iterator[None]:
-    directory.mkdir(exist_ok=True)
-    as_root("mount", *options, directory)
-    try:
-        yield
-    finally:
-        as_root("umount", "--lazy", directory)
 
 
 def statuses(running: Service, name: str) -> tuple[int, int]:
@@ -106,4 +85,17 @@ def test_sqlite_faults_are_503_and_fail_readiness(project: Render, environment: 
                 as_root("umount", "--lazy", disk)
             wait_until(lambda: health(running) == HEALTHY, IN_TIME)
             assert statuses(running, "after the repair") == (200, 201)
+            assert "Traceback" not in running.output()
+
+
+def test_service_stops_while_it_probes_the_file(project: Render, environment: EnvironmentOf, tmp_path: Path) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    url = f"sqlite:///{tmp_path / 'service.db'}"
+    for signals in (1, 2, 1, 2):
+        with serving(service, python, url, HEALTH_CHECK_INTERVAL="0.001") as running:
+            for _ in range(signals):
+                running.process.terminate()
+            # A thread of aiosqlite that is left over would keep the process alive.
+            assert running.process.wait(5) == 0
             assert "Traceback" not in running.output()

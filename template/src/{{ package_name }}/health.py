@@ -53,6 +53,8 @@ class Health:
         finally:
             for probe in probes:
                 probe.cancel()
+            if probes:
+                await asyncio.wait(probes)  # until they have closed their connections
 
     async def probe(self) -> None:
         """Query the applied revisions, for the next checks."""

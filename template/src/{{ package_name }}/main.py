@@ -76,12 +76,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = database
         app.state.health = health = Health(database, read_revisions(), settings.health_check_interval)
         await health.probe()
-        watching = asyncio.create_task(health.watch())
         app.state.cache = TTLCache(ttl=settings.cache_ttl, size=settings.cache_size)
-        with telemetry.instrument(database, health, settings):
-            logger.info("service_started", environment=settings.environment, version=__version__)
-            yield
-        watching.cancel()
+        watching = asyncio.create_task(health.watch())
+        try:
+            with telemetry.instrument(database, health, settings):
+                logger.info("service_started", environment=settings.environment, version=__version__)
+                yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
     finally:
         await database.dispose()
     logger.info("service_stopped")
