@@ -28,7 +28,7 @@ class Health:
 
     Args:
         revisions: the database migrations in this version of the code.
-        interval: seconds between two probes; with 0, no probe follows the first one that passes.
+        interval: seconds between two probes; with 0, the probes end when one has passed.
     """
 
     def __init__(self, database: Database, revisions: Revisions, interval: float) -> None:
