@@ -105,9 +105,11 @@ def test_health_notices_every_failure_and_its_end(service: Path, python: Environ
 
 def test_service_does_not_ask_a_database_that_may_sleep(service: Path, python: Environment, database: str) -> None:
     with proxied(database) as (proxy, url), serving(service, python, url, HEALTH_CHECK_INTERVAL="0") as running:
-        assert running.get("/health/db").status_code == 200
+        assert running.get("/health/ready").status_code == 503
+        migrate(service, python, database)
+        wait_for(running, HEALTHY, LIMIT)
         proxy.silence()
         deadline = time.monotonic() + LIMIT + BUSY
         while time.monotonic() < deadline:
-            assert running.get("/health/db").status_code == 200
+            assert health(running) == HEALTHY
             time.sleep(0.1)

@@ -28,7 +28,7 @@ class Health:
 
     Args:
         revisions: the database migrations in this version of the code.
-        interval: seconds between two probes; with 0, only the start probes.
+        interval: seconds between two probes; with 0, the probes end when one has passed.
     """
 
     def __init__(self, database: Database, revisions: Revisions, interval: float) -> None:
@@ -45,8 +45,8 @@ class Health:
         """Probe the database until canceled. A slow probe does not delay the next one."""
         probes: set[asyncio.Task[None]] = set()
         try:
-            while self._interval > 0:
-                await asyncio.sleep(self._interval)
+            while self._interval > 0 or not self.checks()["migrations"]:
+                await asyncio.sleep(self._interval or MAXIMUM_DELAY)
                 if len(probes) < PARALLEL_PROBES:
                     probes.add(probe := asyncio.create_task(self.probe()))
                     probe.add_done_callback(probes.discard)
