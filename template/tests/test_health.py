@@ -1,5 +1,6 @@
 """Health endpoints."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,6 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.polling import wait_until
-
-from {{ package_name }}.config import Settings
-from {{ package_name }}.main import create_app
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/db", "/health/ready"])
@@ -49,12 +47,15 @@ async def test_outdated_result_returns_503(app: FastAPI, client: AsyncClient) ->
     assert (await client.get("/health/db")).status_code == 200
 
 
-async def test_database_is_probed_in_the_background(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"health_check_interval": 0.01}))
-    async with app.router.lifespan_context(app):
-        health = app.state.health
-        first = health._probed_at
-        await wait_until(lambda: health._probed_at > first)
+async def test_database_is_probed_in_the_background(app: FastAPI) -> None:
+    health = app.state.health
+    health._interval = 0.01
+    first = health._probed_at
+    watching = asyncio.create_task(health.watch())
+    await wait_until(lambda: health._probed_at > first)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
 
 
 async def test_readiness_fails_until_the_database_is_migrated(app: FastAPI, client: AsyncClient) -> None:
