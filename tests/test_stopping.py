@@ -103,6 +103,24 @@ def test_draining_service_answers_every_request_and_closes_its_connection(
         assert query(database, "SELECT count(*) FROM orders.item") == [(clients.count(),)]
 
 
+def test_stop_without_a_delay_answers_requests_of_clients_that_connect_again(
+    service: Path, python: Environment, database: str
+) -> None:
+    migrate(service, python, database)
+
+    def create(client: httpx2.Client) -> httpx2.Response:
+        response = client.post("/api/v1/items", json={"name": f"{time.monotonic_ns()}"})
+        response.headers.pop("connection", None)  # The client continues with a new connection.
+        return response
+
+    with serving(service, python, database) as running, Clients(running.url, create, 8, pause=0) as clients:
+        wait_until(lambda: clients.count() > 50)
+        running.process.terminate()
+        assert running.process.wait(20) == 0
+    assert clients.statuses() == {201, "ConnectError"}
+    assert query(database, "SELECT count(*) FROM orders.item") == [(clients.count(201),)]
+
+
 def test_second_signal_answers_requests_in_flight_with_a_problem_document(
     service: Path, python: Environment, database: str
 ) -> None:

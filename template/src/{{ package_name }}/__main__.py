@@ -46,13 +46,21 @@ class Server(uvicorn.Server):
         # about 50 ms.
         gc.freeze()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        # Requests that are on their way on open connections are still answered, with `Connection: close`.
+        self._app.state.health.draining = True
+        await asyncio.sleep(0.1)
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own handler raises the signal again at the end, so that a normal stop would look like a failure.
         loop = asyncio.get_running_loop()
         health: Health | None = getattr(self._app.state, "health", None)
         if not self.started and self._starting:
             loop.call_soon_threadsafe(self._starting.cancel)  # for example while it waits for the database
-        elif health is None or health.draining:
+        elif health is None or health.draining or not self._shutdown_delay:
             self.force_exit = self.should_exit
             self.should_exit = True
         else:
