@@ -15,6 +15,8 @@ async def test_healthy_service_returns_200(client: AsyncClient, path: str) -> No
     response = await client.get(path)
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
+    head = await client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
 
 
 async def test_database_health_reports_the_pool(client: AsyncClient) -> None:
