@@ -29,10 +29,9 @@ import rendering
 import starting
 from harness import BenchmarkError, command
 from report import Table, read_json, render, write_json
-from subjects import PEER, Subject, Workshop, subjects, versions, workshop
+from subjects import PACKAGES, PEER, Subject, Workshop, subjects, versions, workshop
 
 RESULTS = Path(__file__).with_name("results")
-PACKAGES = ("fastapi", "starlette", "sqlalchemy", "asyncpg", "pydantic", "uvicorn", "uvloop", "httptools")
 
 
 class Scale(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ PYTHON_VERSION = "3.13"
 """Python version of the images that both templates render."""
 
 PEER = "fastapi_template==6.1.2"
+PACKAGES = ("fastapi", "starlette", "sqlalchemy", "asyncpg", "pydantic", "uvicorn", "uvloop", "httptools")
 PEER_OPTIONS = (
     *("--name", "peer_service", "--api-type", "rest", "--db", "postgresql", "--orm", "sqlalchemy", "--ci", "none"),
     *("--migrations", "--dummy", "--routers", "--gunicorn", "--quiet", "--force"),
@@ -71,9 +73,9 @@ class Subject:
     workers_variable: str = ""
 
     @contextmanager
-    def serving(self, **variables: str) -> Iterator[Server]:
-        """Serve on a free port, with more settings than its own."""
-        port = free_port()
+    def serving(self, port: int | None = None, /, **variables: str) -> Iterator[Server]:
+        """Serve on this or a free port, with more settings than its own."""
+        port = port or free_port()
         settings = {**self.variables, self.port_variable: str(port), **variables}
         with serving(self.command, self.cwd, port, self.routes["health"].path, settings) as server:
             yield server
@@ -146,10 +148,20 @@ class Workshop:
         return subject
 
     def peer(self, url: str) -> Subject:
-        """Return the peer: a new project, installed with its `uv sync` and started with its `python -m`."""
+        """Return the peer: a new project, installed with its `uv sync` and started with its `python -m`.
+
+        It gets our versions of the libraries that both use.
+        """
         project = self.directory / "peer-with-items"
         shutil.copytree(self.generate_peer(), project)
         add_items(project)
+        ours = (self.render() / "requirements.txt").read_text("utf-8")
+        constraints = json.dumps(re.findall(r"^[\w.-]+==[\w.]+", ours, re.MULTILINE))
+        configuration = project / "pyproject.toml"
+        text = configuration.read_text("utf-8")
+        configuration.write_text(
+            text.replace("[tool.uv]", f"[tool.uv]\nconstraint-dependencies = {constraints}"), "utf-8"
+        )
         install: list[str | Path] = [
             self.uv,
             "sync",
