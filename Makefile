@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-health bench-suite cluster failover
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -89,6 +89,9 @@ bench-pool: $(INSTALLED) ## Compare the connection pool with SQLAlchemy's defaul
 
 bench-health: $(INSTALLED) ## Measure the health checks far away from the database, and when it fails [args=--quick]
 	@$(BIN)/python benchmarks/health.py $(args)
+
+bench-failures: $(INSTALLED) ## Let the database and the service fail under load, beside another template's service
+	@$(BIN)/python benchmarks/failures.py $(args)
 
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)

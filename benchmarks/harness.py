@@ -197,6 +197,12 @@ class Http:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._closing = False
+
+    @property
+    def closed(self) -> bool:
+        """Return true if the server closed the connection, or announced this in its last answer."""
+        return self._closing or self._reader.at_eof()
 
     async def __aenter__(self) -> Http:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -215,6 +221,7 @@ class Http:
         )
         self._writer.write("\r\n".join((*lines, "", "")).encode() + body)
         response = await self._reader.readuntil(b"\r\n\r\n")
+        self._closing = b"\r\nconnection: close" in response.lower()
         length = int(response.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         await self._reader.readexactly(length)
         return int(response[9:12])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -182,20 +182,23 @@ async def measure(subject: Subject, server: Server, clients: int, seconds: float
     return f"{ready:6.0%} {p50:5.1f} ms {p99:5.1f} ms {api} {len(answered) / seconds:7.0f}/s"
 
 
+def send(server: Any, number: int) -> None:
+    """Send a signal to all processes of a PostgreSQL server."""
+    main = server._process.pid
+    for pid in (main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def faults(server: Any, proxy: Forwarding) -> list[tuple[str, Callable[[], Any], Callable[[], Any]]]:
     """Return the name of each failure, and the functions that cause and repair it."""
-
-    def send(number: int) -> None:
-        main = server._process.pid
-        for pid in (main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())):
-            os.kill(pid, number)
 
     def set_read_only(value: str) -> None:
         sql(server.url, f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()")
 
     return [
         ("stop", server.stop, server.start),
-        ("freeze", lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT)),
+        ("freeze", lambda: send(server, signal.SIGSTOP), lambda: send(server, signal.SIGCONT)),
         ("black hole", lambda: proxy.tell("silence"), lambda: proxy.tell("speak")),
         ("read-only", lambda: set_read_only("on"), lambda: set_read_only("off")),
     ]

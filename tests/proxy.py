@@ -12,7 +12,7 @@ class Proxy:
     """Forwards connections to a port of this machine, in a thread.
 
     Args:
-        target: the port.
+        target: the port. It can be changed, as an address that moves to another server.
         round_trip: seconds that the data of a request and its response are delayed in total. It can be changed.
     """
 
@@ -20,7 +20,7 @@ class Proxy:
         self.round_trip = round_trip
         self.silent = False
         self.ends: set[End] = set()
-        self._target = target
+        self.target = target
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port: int = self._listener.getsockname()[1]
@@ -59,7 +59,7 @@ class Proxy:
 
     async def connect(self, client: End) -> None:
         try:
-            await self._loop.create_connection(lambda: End(self, client), "127.0.0.1", self._target)
+            await self._loop.create_connection(lambda: End(self, client), "127.0.0.1", self.target)
         except OSError:
             client.abort()
 
