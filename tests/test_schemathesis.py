@@ -54,8 +54,8 @@ FAULTS = {
     ),
     "Schema-violating request accepted": (
         "schemas/base.py",
-        'ConfigDict(extra="forbid")',
-        'ConfigDict(json_schema_extra={"additionalProperties": False})',
+        'extra="forbid",',
+        'json_schema_extra={"additionalProperties": False},',
     ),
     "Undocumented status code": (
         "api/routes/items.py",
