@@ -143,8 +143,9 @@ def test_idle_connections_stay_open_for_the_keep_alive_timeout(
         address = httpx2.URL(running.url)
         with socket.create_connection((address.host, address.port or 80)) as client:
             client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            assert client.recv(1) == b"H"
             answered = time.monotonic()
             client.settimeout(4)  # uvicorn's default is 5.
-            assert client.recv(1) == b""
+            while client.recv(65536):
+                pass
             assert time.monotonic() - answered > 1.5
