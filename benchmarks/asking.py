@@ -10,7 +10,6 @@ from subjects import Subject, fill, serving_all
 
 SECTION = "requests"
 CLIENTS = 16
-ROWS = 1000
 
 
 def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float) -> None:
@@ -19,7 +18,7 @@ def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds:
     Each round starts new processes, because some processes are a few per cent faster than others by chance.
     """
     for subject in subjects.values():
-        fill(subject, ROWS)
+        fill(subject)
     for _ in range(rounds):
         with serving_all(subjects) as servers:
             for name, subject in subjects.items():

@@ -257,7 +257,7 @@ async def attempt(client: Http | None, port: int, method: str, path: str, body: 
 
 def measure(stage: Stage, subject: Subject, fault: Fault) -> Outcome:
     url, table = database_url(subject), TABLES[subject.name]
-    fill(subject, 1000)
+    fill(subject)
     sql(url, f"ALTER TABLE {table} ALTER name TYPE varchar(100)", "SELECT 1")
     stage.proxy.tell("round_trip", NEAR)
     steps = fault(stage, subject)

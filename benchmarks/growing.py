@@ -49,7 +49,7 @@ def measure_clients(
 ) -> None:
     """The list page asked for by more and more clients: answers per second, and milliseconds of the 99th percentile."""
     for subject in subjects.values():
-        fill(subject, 1000)
+        fill(subject)
     for _ in range(rounds):
         with serving_all(subjects) as servers:
             for count in counts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -101,6 +102,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], port: int = 0) -> None:
         self._process = process
         self.port = port
+        self.pid = process.pid
         self.start = Cost(0, 0)
         """Cost from the start of the process to its first healthy response."""
 
@@ -211,13 +213,14 @@ class Http:
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> int:
+    async def request(self, method: str, path: str, body: bytes = b"", authorization: str = "") -> int:
         """Send a request and read all of its answer; its status is returned."""
         lines = (
             f"{method} {path} HTTP/1.1",
             "Host: x",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
+            *([f"Authorization: {authorization}"] if authorization else []),
         )
         self._writer.write("\r\n".join((*lines, "", "")).encode() + body)
         response = await self._reader.readuntil(b"\r\n\r\n")
@@ -227,14 +230,26 @@ class Http:
         return int(response[9:12])
 
 
+ROWS = 20_000
+"""Rows of the table during requests: more than the cache of a service holds."""
+
+
+def row_id(number: int) -> str:
+    return f"00000000-0000-7000-8000-{number:012x}"
+
+
 @dataclass(frozen=True)
 class Route:
-    """One thing to ask of a service."""
+    """A request to a service. `{id}` in its path stands for the id of a random row."""
 
     method: str
     path: str
     body: Callable[[], bytes] = bytes
     status: int = 200
+    authorization: str = ""
+
+    def target(self) -> str:
+        return self.path.replace("{id}", row_id(random.randint(1, ROWS)))
 
 
 @dataclass
@@ -282,7 +297,7 @@ async def _load(server: Server, route: Route, clients: int, seconds: float, requ
             while left > 0 and time.perf_counter() - begun < seconds:
                 left -= 1
                 started = time.perf_counter()
-                status = await client.request(route.method, route.path, route.body())
+                status = await client.request(route.method, route.target(), route.body(), route.authorization)
                 result.answers[status] += 1
                 if status == route.status:
                     result.latencies.append((time.perf_counter() - started) * 1000)
@@ -310,6 +325,6 @@ def open_and_close(server: Server, route: Route, connections: int) -> None:
 
     async def once() -> None:
         async with Http(server.port) as client:
-            await client.request(route.method, route.path, route.body())
+            await client.request(route.method, route.target(), route.body(), route.authorization)
 
     asyncio.run(work())

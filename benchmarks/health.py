@@ -58,7 +58,7 @@ def main() -> None:
             with make_server() as server, forwarding(server.port) as proxy:
                 url = create_database(server, "health")
                 subject = ours = place.ours(url) if ours is None else with_database(ours, url)
-                fill(subject, 1000)
+                fill(subject)
                 query = "?sslmode=require" if kind == "TLS" else ""
                 far = with_database(subject, url.replace(f":{server.port}/", f":{proxy.port}/") + query)
                 for round_trip in ROUND_TRIPS:

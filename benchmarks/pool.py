@@ -28,7 +28,7 @@ def main() -> None:
     with workshop() as place, postgres(place) as server, ExitStack() as stack:
         ours = place.ours(create_database(server, "overflow_pool"))
         subjects = {"ours": ours, "SQLAlchemy's": with_plain_pool(ours, create_database(server, "plain_pool"))}
-        fill(ours, 1000)
+        fill(ours)
         sql(server.url, "DROP DATABASE plain_pool", "CREATE DATABASE plain_pool TEMPLATE overflow_pool", "SELECT 1")
         servers = {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
         for phase, clients in PHASES:

@@ -48,7 +48,7 @@ def measure_work(subjects: Mapping[str, Subject], table: Table, rounds: int, req
 
 
 def _work(subject: Subject, table: Table, requests: int, connections: int) -> None:
-    fill(subject, 1000)
+    fill(subject)
     with subject.serving() as server:
         for route in subject.routes.values():
             load(server, route, clients=16, requests=requests // len(subject.routes))

@@ -19,9 +19,10 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx2
 from copier import run_copy
 
-from harness import BenchmarkError, Cost, Route, Server, free_port, run, serving
+from harness import ROWS, BenchmarkError, Cost, Route, Server, free_port, row_id, run, serving
 from peer_items import TABLE, add_items
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,9 +117,9 @@ class Workshop:
         run(install + list(requirements), self.directory)
         return python
 
-    def ours(self, url: str, name: str = "service") -> Subject:
-        """The default render, from its locks, on a database that is migrated here."""
-        project = self.render(name)
+    def ours(self, url: str, name: str = "service", **answers: Any) -> Subject:
+        """Return a render with these answers, installed from its lockfiles, with a migrated database."""
+        project = self.render(name, **answers)
         locked = ("--no-deps", "--require-hashes", "-r", project / "requirements.txt")
         python = self.install(f"{name}-environment", *locked)
         subject = Subject(
@@ -136,7 +137,8 @@ class Workshop:
             port_variable="PORT",
             routes={
                 "health": Route("GET", "/health"),
-                "read by id": Route("GET", f"/api/v1/items/{READ}"),
+                "read by id": Route("GET", "/api/v1/items/{id}"),
+                "read the same id": Route("GET", f"/api/v1/items/{READ}"),
                 "list page": (page := Route("GET", f"/api/v1/items?limit={PAGE}")),
                 "create": (create := Route("POST", "/api/v1/items", _new_row, 201)),
                 THEIR_LIST: page,
@@ -146,6 +148,19 @@ class Workshop:
         run([python, "-m", "compileall", "-q", "src"], project)
         run([python, "-m", "alembic", "upgrade", "head"], project, **subject.variables)
         return subject
+
+    def signed_in(self, url: str) -> Subject:
+        """Return the render with `auth: jwt`. Its requests have the token of a user."""
+        subject = replace(self.ours(url, "jwt", auth="jwt"), name="ours, auth: jwt")
+        credentials = {"email": "bench@example.com", "password": uuid4().hex}
+        with (
+            subject.serving() as server,
+            httpx2.Client(base_url=f"http://127.0.0.1:{server.port}/api/v1/auth") as client,
+        ):
+            client.post("/register", json=credentials).raise_for_status()
+            token = client.post("/token", json=credentials).raise_for_status().json()["access_token"]
+        routes = {name: replace(route, authorization=f"Bearer {token}") for name, route in subject.routes.items()}
+        return replace(subject, routes=routes)
 
     def peer(self, url: str) -> Subject:
         """Return the peer: a new project, installed with its `uv sync` and started with its `python -m`.
@@ -181,7 +196,8 @@ class Workshop:
             port_variable="PEER_SERVICE_PORT",
             routes={
                 "health": Route("GET", "/api/health"),
-                "read by id": Route("GET", f"/api/items/{READ}"),
+                "read by id": Route("GET", "/api/items/{id}"),
+                "read the same id": Route("GET", f"/api/items/{READ}"),
                 "list page": Route("GET", f"/api/items/?limit={PAGE}"),
                 "create": Route("POST", "/api/items/", _new_row, 201),
                 THEIR_LIST: Route("GET", f"/api/dummy/?limit={PAGE}"),
@@ -228,8 +244,8 @@ class Workshop:
         return replace(ours, name="floor", command=(ours.command[0], LIMITS / "floor.py"))
 
 
-READ = "00000000-0000-7000-8000-000000000001"
-"""The id of the row that is read."""
+READ = row_id(1)
+"""The id of the row that is read again and again."""
 
 
 def _new_row() -> bytes:
@@ -301,9 +317,10 @@ def serving_all(subjects: Mapping[str, Subject]) -> Iterator[dict[str, Server]]:
         yield {name: stack.enter_context(subject.serving()) for name, subject in subjects.items()}
 
 
-def fill(subject: Subject, rows: int) -> None:
+def fill(subject: Subject, rows: int = ROWS) -> None:
     """Fill its table with this number of rows, including the row that requests read."""
-    items = ("id, name", "gen_random_uuid(), md5(n::text)", f"'{READ}', 'first'")
+    numbered = "(left('{READ}', -12) || lpad(to_hex(n), 12, '0'))::uuid"
+    items = ("id, name", f"{numbered.format(READ=READ)}, md5(n::text)", f"'{READ}', 'first'")
     tables = {"my_service.item": items}
     if subject.name == "peer":
         tables = {"item_model": items, "dummy_model": ("name", "md5(n::text)", "'first'")}
