@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 
 from . import __version__, middleware, telemetry
 from .api.routes import health, routers
-from .config import Settings, get_settings
+from .config import Environment, Settings, get_settings
 from .database import Database
 from .health import Health
 from .logs import configure_logging, get_logger
@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ConfigurationError: the environment variables are not valid settings.
     """
     settings = settings or get_settings()
-    configure_logging(settings, telemetry.log_processors())
+    configure_logging(settings, telemetry.log_processors(), in_thread=settings.environment is not Environment.TEST)
     app = FastAPI(
         title=settings.project_name,
         version=__version__,
