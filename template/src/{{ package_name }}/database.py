@@ -180,7 +180,7 @@ def _refuse(action: str) -> NoReturn:
 
 
 def _log_slow_statements(engine: Engine, threshold: float) -> None:
-    def log(connection: Connection, _: object, statement: str, *__: object) -> None:
+    def log_if_slow(connection: Connection, _: object, statement: str, *__: object) -> None:
         if (duration := monotonic() - connection.info.pop("statement_started", inf)) >= threshold:
             logger.warning("slow_statement", statement=statement, duration_seconds=round(duration, 3))
 
@@ -191,9 +191,9 @@ def _log_slow_statements(engine: Engine, threshold: float) -> None:
     @event.listens_for(engine, "handle_error")
     def log_failed(context: ExceptionContext) -> None:
         if context.connection is not None and context.statement:
-            log(context.connection, None, context.statement)
+            log_if_slow(context.connection, None, context.statement)
 
-    event.listen(engine, "after_cursor_execute", log)
+    event.listen(engine, "after_cursor_execute", log_if_slow)
 
 
 async def _open_connection(session: AsyncSession) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from threading import Thread
 
 import httpx2
@@ -72,14 +73,14 @@ def test_every_line_is_written_or_reported_as_dropped() -> None:
     assert received == LINE.encode() * (MAXIMUM_QUEUED + 1000 - dropped[0])
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is missing; it is part of Linux")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is missing; it is part of Linux")
 def test_lines_on_a_full_file_system_are_reported_when_there_is_space() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     dropped: list[int] = []
     lines = LineWriter(full, dropped.append)
     lines.write(LINE)
     wait_for(lambda: lines._dropped == 1, "The line was not dropped.")
-    with open(os.devnull, "wb") as null:
+    with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), full)
     lines.write(LINE)
     lines.close()
