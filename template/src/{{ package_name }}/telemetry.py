@@ -5,14 +5,17 @@ metrics for pool and health, the export of log lines, and a port for Prometheus 
 these variables is set, it imports no SDK.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from time import time_ns
 from typing import Any
 from uuid import uuid4
 
+import uvicorn
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
@@ -20,12 +23,14 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from structlog.typing import EventDict, Processor, WrappedLogger
+from uvicorn.server import ServerState
 
 from . import __version__
 from .config import Settings
 from .database import Database
 from .errors import OperatorError
 from .health import Health, is_health_path
+from .http_protocol import LimitedHTTPProtocol
 
 SCOPE = __name__.partition(".")[0]
 RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
@@ -67,16 +72,16 @@ def log_processors() -> list[Processor]:
     return [_export_line, _add_trace_ids] if enabled() else []
 
 
-@contextmanager
-def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
+@asynccontextmanager
+async def instrument(database: Database, health: Health, settings: Settings) -> AsyncIterator[None]:
     """Trace database statements, and measure the pool and health. Each export of metrics reads the health checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         if settings.metrics_port:
-            stack.enter_context(_serve_metrics(settings.host, settings.metrics_port))
+            await stack.enter_async_context(_serve_metrics(settings.host, settings.metrics_port))
         if enabled():
             _trace_statements(database.engine.sync_engine)
         if enabled() or settings.metrics_port:
@@ -84,14 +89,16 @@ def instrument(database: Database, health: Health, settings: Settings) -> Iterat
         yield
 
 
-@contextmanager
-def _serve_metrics(host: str, port: int) -> Iterator[None]:
+@asynccontextmanager
+async def _serve_metrics(host: str, port: int) -> AsyncIterator[None]:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import MeterProvider
-    from prometheus_client import start_http_server
+    from prometheus_client import make_asgi_app
 
+    config = uvicorn.Config(make_asgi_app(), log_config=None, access_log=False)
+    protocol = partial(LimitedHTTPProtocol, config, state := ServerState(), {})
     try:
-        server, thread = start_http_server(port, host)
+        server = await asyncio.get_running_loop().create_server(protocol, host, port)
     except OSError as error:
         raise OperatorError(
             f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or change METRICS_PORT."
@@ -105,9 +112,9 @@ def _serve_metrics(host: str, port: int) -> Iterator[None]:
     try:
         yield
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.close()
+        for connection in state.connections:
+            connection.shutdown()
         provider.remove_metric_reader(reader)
 
 

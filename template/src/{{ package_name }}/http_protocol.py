@@ -1,0 +1,74 @@
+"""Limits for clients that send or read too slowly, or too much. uvicorn limits only idle connections."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAXIMUM_HEAD = 65536
+"""Bytes of an incomplete request head, or of a chunked body between two pieces of data."""
+
+HEAD_TIMEOUT = 10.0
+"""Seconds for a request head, from the start of the connection or the first byte of a later head."""
+
+SEND_TIMEOUT = 10.0
+"""Seconds without progress until a client that does not read its response is disconnected."""
+
+
+class LimitedHTTPProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for HTTP/1.1, with limits. WebSockets leave it when they are accepted."""
+
+    _incomplete = 0  # bytes since the last complete head or piece of data
+    _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for timer in filter(None, (self._head_timer, self._send_timer)):
+            timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._incomplete += len(data)
+        super().data_received(data)
+        idle = self in self.connections and (self.cycle is None or self.cycle.response_complete)
+        if self._incomplete > MAXIMUM_HEAD:
+            if idle:
+                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
+            self.transport.close()
+        elif idle and not self._head_timer:
+            # The rest of a body that nobody reads gets the time of an idle connection.
+            seconds = HEAD_TIMEOUT if self._incomplete else self.timeout_keep_alive
+            self._head_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._incomplete = 0
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._incomplete = 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_progress()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._send_timer and not self.transport.is_closing():
+            self._send_timer.cancel()
+
+    def _watch_progress(self, before: int | None = None) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting == before:
+            self.transport.abort()
+        else:
+            self._send_timer = self.loop.call_later(SEND_TIMEOUT, self._watch_progress, waiting)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()  # close() would wait for a client that does not read
