@@ -1,8 +1,9 @@
 """Limits for clients that send or read too slowly, or too much. uvicorn limits only idle connections."""
 
 import asyncio
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAXIMUM_HEAD = 65536
 """Bytes of an incomplete request head, or of a chunked body between two pieces of data."""
@@ -13,10 +14,14 @@ HEAD_TIMEOUT = 10.0
 SEND_TIMEOUT = 10.0
 """Seconds without progress until a client that does not read its response is disconnected."""
 
+MAXIMUM_PIPELINE = 100
+"""Requests that wait for the response to an earlier request of their connection."""
+
 
 class LimitedHTTPProtocol(HttpToolsProtocol):
     """uvicorn's protocol for HTTP/1.1, with limits. WebSockets leave it when they are accepted."""
 
+    _running: RequestResponseCycle | None = None
     _incomplete = 0  # bytes since the last complete head or piece of data
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
@@ -26,6 +31,7 @@ class LimitedHTTPProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.cycle = self._running or self.cycle  # uvicorn would tell only the last pipelined request
         super().connection_lost(exc)
         for timer in filter(None, (self._head_timer, self._send_timer)):
             timer.cancel()
@@ -44,11 +50,17 @@ class LimitedHTTPProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) == MAXIMUM_PIPELINE:
+            raise RuntimeError  # uvicorn answers 400 and closes the connection
         super().on_headers_complete()
         self._incomplete = 0
         if self._head_timer:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
