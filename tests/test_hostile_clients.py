@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,10 @@ def is_open(client: socket.socket) -> bool:
         return False
 
 
+def is_past(moment: float) -> bool:
+    return time.monotonic() > moment
+
+
 def drip(clients: list[socket.socket], byte: bytes) -> None:
     for client in clients:
         with suppress(OSError):
@@ -267,7 +272,7 @@ def test_clients_that_read_slowly_get_their_response(running: Service, path: str
         received = 0
         while piece := client.recv(65536):
             received += len(piece)
-            wait_until(lambda due=began + 3 * received / size: time.monotonic() > due)
+            wait_until(partial(is_past, began + 3 * received / size))
     assert received >= size
 
 
