@@ -8,7 +8,7 @@ these variables is set, it imports no SDK.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from time import time_ns
@@ -31,6 +31,7 @@ from .database import Database
 from .errors import OperatorError
 from .health import Health, is_health_path
 from .http_protocol import LimitedHTTPProtocol
+from .schemas.health import PoolStatus
 
 SCOPE = __name__.partition(".")[0]
 RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
@@ -129,35 +130,26 @@ def _measure(database: Database, health: Health) -> Iterator[None]:
             yield Observation(status.in_use, {**pool, "db.client.connection.state": "used"})
             yield Observation(status.idle, {**pool, "db.client.connection.state": "idle"})
 
-    def measure_overflow(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().overflow, pool)
-
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
         if active:
             for name, passed in health.checks().items():
                 yield Observation(int(passed), {"check": name})
 
-    def measure_limit(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().limit, pool)
+    def measure_status(name: str, unit: str, description: str, read: Callable[[PoolStatus], int]) -> None:
+        def measure(options: CallbackOptions) -> Iterator[Observation]:
+            if active:
+                yield Observation(read(database.pool_status()), pool)
 
-    def measure_waiting(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().waiting, pool)
+        meter.create_observable_up_down_counter(f"db.client.connection.{name}", [measure], unit, description)
 
     meter = metrics.get_meter(SCOPE, __version__)
     meter.create_observable_up_down_counter(
         "db.client.connection.count", [measure_pool], "{connection}", "Connections by state"
     )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.overflow", [measure_overflow], "{connection}", "Connections beyond the pool size"
-    )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.max", [measure_limit], "{connection}", "Connections that the process may open"
-    )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.pending_requests", [measure_waiting], "{request}", "Requests that wait for a connection"
+    measure_status("overflow", "{connection}", "Connections beyond the pool size", lambda status: status.overflow)
+    measure_status("max", "{connection}", "Connections that the process may open", lambda status: status.limit)
+    measure_status(
+        "pending_requests", "{request}", "Requests that wait for a connection", lambda status: status.waiting
     )
     meter.create_observable_gauge("health.check", [measure_health], "1", "1 if the check passes, else 0")
     try:
