@@ -211,8 +211,9 @@ def test_endless_heads_are_refused_and_need_no_memory(running: Service, attack: 
     assert running.get("/wait/0").status_code == 200
 
 
-def test_large_head_is_answered_with_431(running: Service) -> None:
-    with connected(running.url, 1, b"GET / HTTP/1.1\r\nX-A: " + b"x" * 65536) as (client,):
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"], ids=["incomplete", "complete"])
+def test_large_head_is_answered_with_431(running: Service, end: bytes) -> None:
+    with connected(running.url, 1, b"GET / HTTP/1.1\r\nX-A: " + b"x" * 65536 + end) as (client,):
         assert read_all(client).startswith(b"HTTP/1.1 431 ")
 
 
@@ -300,3 +301,10 @@ def test_paths_of_clients_are_not_labels(running: Service, metrics_port: int) ->
     measured = {sample.partition(' http_route="')[2] or sample for sample in samples if "files" in sample}
     assert "/shared/files/{name}" in str(measured)
     assert ".txt" not in str(measured)
+
+
+def test_large_body_may_arrive_with_its_head(running: Service) -> None:
+    size = 200_000
+    head = f"POST /size HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n".encode()
+    with connected(running.url, 1, head + size * b"x") as (client,):
+        assert read_all(client).endswith(b"\r\n200000")

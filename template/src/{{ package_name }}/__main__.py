@@ -19,7 +19,6 @@ from sqlalchemy import URL
 
 from . import __version__
 from .config import Settings, get_settings
-from .http_protocol import LimitedHTTPProtocol
 from .logs import configure_logging
 
 # The application is imported only where it is needed: it takes longer than everything else here.
@@ -73,7 +72,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
-        "http": LimitedHTTPProtocol,
+        "http": f"{__package__}.http_protocol:LimitedHTTPProtocol",
         "log_config": None,  # create_app() configures logging, including uvicorn's
         "access_log": False,  # RequestContextMiddleware writes the access log
         "server_header": False,

@@ -39,19 +39,26 @@ class LimitedHTTPProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._incomplete += len(data)
         super().data_received(data)
+        # A WebSocket is not in `connections`.
         idle = self in self.connections and (self.cycle is None or self.cycle.response_complete)
-        if self._incomplete > MAXIMUM_HEAD:
-            if idle:
-                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
-            self.transport.close()
+        if self._incomplete > MAXIMUM_HEAD and not self.transport.is_closing():
+            self.send_400_response("")
         elif idle and not self._head_timer:
             # The rest of a body that nobody reads gets the time of an idle connection.
             seconds = HEAD_TIMEOUT if self._incomplete else self.timeout_keep_alive
             self._head_timer = self.loop.call_later(seconds, self.transport.abort)
 
+    def send_400_response(self, msg: str) -> None:
+        if self._incomplete > MAXIMUM_HEAD:
+            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
     def on_headers_complete(self) -> None:
-        if len(self.pipeline) == MAXIMUM_PIPELINE:
-            raise RuntimeError  # uvicorn answers 400 and closes the connection
+        head = [self.url, *(name + value for name, value in self.headers)] if self._incomplete > MAXIMUM_HEAD else []
+        if sum(map(len, head)) > MAXIMUM_HEAD or len(self.pipeline) == MAXIMUM_PIPELINE:
+            raise RuntimeError  # uvicorn then calls send_400_response
         super().on_headers_complete()
         self._incomplete = 0
         if self._head_timer:

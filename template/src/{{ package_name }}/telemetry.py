@@ -15,7 +15,6 @@ from time import time_ns
 from typing import Any
 from uuid import uuid4
 
-import uvicorn
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
@@ -23,14 +22,12 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from structlog.typing import EventDict, Processor, WrappedLogger
-from uvicorn.server import ServerState
 
 from . import __version__
 from .config import Settings
 from .database import Database
 from .errors import OperatorError
 from .health import Health, is_health_path
-from .http_protocol import LimitedHTTPProtocol
 from .schemas.health import PoolStatus
 
 SCOPE = __name__.partition(".")[0]
@@ -95,8 +92,12 @@ async def _serve_metrics(host: str, port: int) -> AsyncIterator[None]:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import MeterProvider
     from prometheus_client import make_asgi_app
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
 
-    config = uvicorn.Config(make_asgi_app(), log_config=None, access_log=False)
+    from .http_protocol import LimitedHTTPProtocol
+
+    config = Config(make_asgi_app(), log_config=None, access_log=False)
     protocol = partial(LimitedHTTPProtocol, config, state := ServerState(), {})
     try:
         server = await asyncio.get_running_loop().create_server(protocol, host, port)
