@@ -72,6 +72,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "http": f"{__package__}.http_protocol:LimitedHTTPProtocol",
         "log_config": None,  # create_app() configures logging, including uvicorn's
         "access_log": False,  # RequestContextMiddleware writes the access log
         "server_header": False,

@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url="/docs" if settings.docs_enabled else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
-        responses=problem_responses(400, 413, 422, 503),
+        responses=problem_responses(400, 408, 413, 422, 503),
         telemetry=telemetry.fastapi_config(settings),
         # From the outermost to the innermost.
         middleware=[
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 max_requests=settings.max_concurrent_requests,
                 timeout=settings.request_timeout,
             ),
-            Middleware(middleware.BodyLimitMiddleware, max_size=settings.max_body_size),
+            Middleware(middleware.BodyLimitMiddleware, max_size=settings.max_body_size, timeout=settings.body_timeout),
             Middleware(middleware.HeadMiddleware),
             Middleware(middleware.UnexpectedErrorMiddleware),
         ],
@@ -79,7 +79,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.cache = TTLCache(ttl=settings.cache_ttl, size=settings.cache_size)
         watching = asyncio.create_task(health.watch())
         try:
-            with telemetry.instrument(database, health, settings):
+            async with telemetry.instrument(database, health, settings):
                 logger.info("service_started", environment=settings.environment, version=__version__)
                 yield
         finally:

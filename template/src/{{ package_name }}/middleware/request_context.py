@@ -60,9 +60,6 @@ class RequestContextMiddleware(HTTPMiddleware):
 
 def _route_template(scope: Scope) -> str | None:
     """Return the path as declared, such as `/orders/{order_id}`: there are few of them."""
-    declared: str | None = getattr(scope.get("route"), "path_format", None)
-    if declared is None:
-        return None
-    # A route does not know the prefixes of the routers that include it; the path begins with them.
-    prefix = scope["path"].split("/")[: -declared.count("/")]
-    return "/".join(prefix) + declared
+    # FastAPI's own context of the route knows the prefixes of the routers that include it.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path_format", None)
