@@ -151,6 +151,15 @@ def test_service_serves_requests(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("auth", ["none", "jwt"])
+def test_module_without_router_is_not_served(project: Render, environment: EnvironmentOf, auth: str) -> None:
+    service = project(**{**CORNERS["sqlite-bare"], "auth": auth})
+    (service / "src" / "my_service" / "api" / "routes" / "helpers.py").write_text("LIMIT = 3\n")
+    routes = environment(service).run(service, "my_service", "routes").stdout
+    assert "GET     /health/ready  Check Readiness\n" in routes
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
 def test_health_answers_requests_for_every_host(
     project: Render, environment: EnvironmentOf, tmp_path: Path, host: str

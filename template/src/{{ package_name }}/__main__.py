@@ -149,10 +149,11 @@ def health() -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     connection = HTTPConnection(host, settings.port, timeout=5)
     # The timeout of the connection begins again with each byte.
-    deadline = threading.Timer(5, lambda: connection.sock.shutdown(socket.SHUT_RDWR))
+    deadline = threading.Timer(5, lambda: opened.shutdown(socket.SHUT_RDWR))
     got = ""
     try:
         connection.connect()
+        opened = connection.sock  # a response without length removes it from the connection
         deadline.start()
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         response = connection.getresponse()
