@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import http.client
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import socket
 import threading
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "log_config": None,  # create_app() configures logging, including uvicorn's
         "access_log": False,  # RequestContextMiddleware writes the access log
         "server_header": False,
+        "root_path": settings.root_path,
         "forwarded_allow_ips": settings.forwarded_allow_ips,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
         "timeout_keep_alive": settings.keep_alive_timeout,
@@ -129,12 +130,15 @@ def config() -> None:
 
 @main.command()
 def routes() -> None:
-    """List the routes."""
+    """List the routes, and the authentication that they require."""
     from .main import create_app
 
     for path, operations in create_app(get_settings()).openapi()["paths"].items():
         for method, operation in operations.items():
-            click.echo(f"{method.upper():7} {path}  {operation['summary']}")
+            line = f"{method.upper():7} {path}  {operation['summary']}"
+            for schemes in operation.get("security", []):
+                line += "".join(f"  (requires {' '.join([name, *scopes])})" for name, scopes in schemes.items())
+            click.echo(line)
 
 
 @main.command()
@@ -144,20 +148,26 @@ def health() -> None:
 
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    connection = HTTPConnection(host, settings.port, timeout=5)
+    # The timeout of the connection begins again with each byte.
+    deadline = threading.Timer(5, lambda: opened.shutdown(socket.SHUT_RDWR))
     got = ""
     try:
+        connection.connect()
+        opened = connection.sock  # a response without length removes it from the connection
+        deadline.start()
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         response = connection.getresponse()
         got = f"status {response.status} without checks"
-        checks = json.load(response)["checks"]
+        checks = json.loads(response.read(65536))["checks"]
         click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise click.ClickException(
             f"No health report from {host}:{settings.port} ({got or str(error).strip()}). "
             "Check that the service runs, and that HOST and PORT are its address."
         ) from None
     finally:
+        deadline.cancel()
         connection.close()
     if response.status != HTTPStatus.OK:
         raise SystemExit(1)

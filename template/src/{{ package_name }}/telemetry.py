@@ -61,7 +61,7 @@ def fastapi_config(settings: Settings) -> TelemetryConfig:
         "auto_configure": True,
         # A span for each dependency would make every request 50 % more expensive.
         "operation_spans": False,
-        "exclude": lambda scope: is_health_path(scope["path"]),
+        "exclude": lambda scope: is_health_path(scope),
     }
 
 

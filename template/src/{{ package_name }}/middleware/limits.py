@@ -64,7 +64,7 @@ class OverloadMiddleware(HTTPMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         # An overloaded process is not dead, so health is exempt.
-        if is_health_path(scope["path"]):
+        if is_health_path(scope):
             await self.app(scope, receive, send)
             return
         if self._active >= self._max_requests:

@@ -46,7 +46,7 @@ class RequestContextMiddleware(HTTPMiddleware):
                 await self.app(scope, receive, send_with_id)
             finally:
                 # Probes ask every few seconds; only failures are worth a line.
-                log = logger.debug if is_health_path(context.path) and status < 400 else logger.info
+                log = logger.debug if is_health_path(scope) and status < 400 else logger.info
                 log(
                     "request",
                     method=context.method,
