@@ -57,7 +57,7 @@ INSTEAD = (
         r"kubectl kustomize \1 >../built.yaml; kubernetes-validate --strict ../built.yaml",
         "no cluster",
     ),
-    Instead(r"^kubectl .*(delete job|rollout status|logs job).*$", ":", "no cluster"),
+    Instead(r"^kubectl .*(delete job|rollout status|logs job|exec).*$", ":", "no cluster"),
     Instead(r"^docker build\b", "$BUILD", "Podman may be there instead"),
     Instead(r"^docker push .*$", ":", "no registry"),
     Instead(
@@ -77,7 +77,9 @@ RUN_ELSEWHERE = {
     r"make update-check": "test_update_check_shows_the_changes",
     r"make lock.*": "test_new_project_is_up_to_date_and_can_be_upgraded",
     r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_compose_walkthrough_works",
-    r"docker compose up --build --wait|alembic downgrade base": "test_development_compose_file_works",
+    r"docker compose (up --build --wait|run --rm app db init --seed)": "test_development_compose_file_works",
+    r"docker compose run --build --rm test": "test_suite_passes_in_the_image",
+    r"docker compose down --volumes|alembic downgrade base": "test_development_compose_file_works",
     r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_pre_commit_hooks_find_errors",
     r"(uvx|pipx run) copier( update)?|git diff --check": "test_walkthrough_commands_work",
     r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_package_can_be_renamed",
@@ -102,7 +104,7 @@ FOLLOWED: dict[str, list[Answers]] = {
     "call-another-service": [{"database_backend": "sqlite", "auth": "jwt"}, {"include_example": False}],
     "change-an-answer": [{}],
     "change-the-database": [{"database_backend": "sqlite"}],
-    "deploy-on-kubernetes": [{"kubernetes": True}],
+    "deploy-on-kubernetes": [{"kubernetes": True, "auth": "jwt"}],
     "move-to-postgresql": [{}],
     "pluggable-engine": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
     "remove-the-example": [{}, {"database_backend": "sqlite", "auth": "jwt"}],
@@ -115,7 +117,7 @@ FOLLOWED: dict[str, list[Answers]] = {
 CONTINUED = {"add-a-resource": "extend-a-resource", "change-the-database": "move-to-postgresql"}
 """Walkthroughs, with the page on which the reader continues."""
 
-COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
+COMPOSED: list[Answers] = [{"auth": "jwt"}, {"database_backend": "sqlite"}]
 """Answers that `docs/deploy-with-compose.md` is tested with."""
 
 ITEMS = "http://127.0.0.1:8080/api/v1/items"
