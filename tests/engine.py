@@ -161,6 +161,11 @@ class Compose:
                 for container in self.containers(service):
                     wait_until(partial(self._resolves, container, other), 120, f"{container} cannot resolve {other}.")
 
+    def run_once(self, service: str, *command: str) -> str:
+        """Build the image of a service, and run a command in a new container, without dependencies."""
+        self.run("--profile", "test", "build", service)
+        return self.run("--profile", "test", "run", "--no-deps", "--rm", "-T", service, *command)
+
     def _resolves(self, container: str, service: str) -> bool:
         """Return true if a container can resolve a service. Podman's name server may not answer for up to a minute."""
         return all(self.engine.try_run("exec", container, "getent", "hosts", service).status == 0 for _ in range(4))
