@@ -2,10 +2,14 @@
 
 import asyncio
 import gc
+import importlib
+import io
 import json
 import os
+import pkgutil
 import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
 from http import HTTPStatus
@@ -17,7 +21,7 @@ import click
 import uvicorn
 from sqlalchemy import URL
 
-from . import __version__
+from . import __version__, commands
 from .config import Settings, get_settings
 from .logs import configure_logging
 
@@ -92,12 +96,26 @@ def _check_port(host: str, port: int) -> None:
         ) from None
 
 
-@click.group(invoke_without_command=True)
+class Commands(click.Group):
+    """The commands of this module, and those of `commands`, whose imports take long."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *(module.name for module in pkgutil.iter_modules(commands.__path__))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands and cmd_name in self.list_commands(ctx):
+            self.add_command(importlib.import_module(f"{commands.__name__}.{cmd_name}").group)
+        return self.commands.get(cmd_name)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def main(context: click.Context, *, reload: bool) -> None:
     """Serve on HOST and PORT until stopped, or run a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # its encoding may not have all characters
     if context.invoked_subcommand is None:
         _serve(reload=reload)
 
