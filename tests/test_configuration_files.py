@@ -69,6 +69,17 @@ def test_actions_are_pinned_by_hash(rendered: Path) -> None:
             assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), f"{used} has no version."
 
 
+@pytest.mark.parametrize("answers", [{}, {"ci_provider": "gitlab", "database_backend": "sqlite"}], ids=str)
+def test_ci_runs_the_suite_in_the_image(render: Render, answers: Answers) -> None:
+    project = render(**answers)
+    (workflow,) = [*project.glob(".github/workflows/*.yml"), *project.glob(".gitlab-ci.yml")]
+    steps = re.findall(r"docker compose .*", workflow.read_text("utf-8"))
+    suite = steps.index("docker compose run --build --rm test")
+    assert steps.index("docker compose run --rm migrate upgrade head") < suite < steps.index("docker compose down")
+    test = yaml.safe_load((project / "docker-compose.yml").read_text("utf-8"))["services"]["test"]
+    assert test["build"]["target"] == "test"
+
+
 @pytest.mark.parametrize("ci", ["github", "gitlab"])
 def test_postgresql_has_the_same_major_version_everywhere(render: Render, ci: str) -> None:
     """In the compose files, in CI, in the tests, and in the stand-in images of this repository."""

@@ -213,9 +213,7 @@ def test_suite_passes_in_the_image(engine: Engine, project: Render, answers: Ans
     directory = project(**answers)
     if answers.get("dependency_tool") == "uv":
         run("make", ".venv/.installed", cwd=directory)  # This writes uv.lock.
-    compose = Compose(
-        engine, directory, "docker-compose.yml", f"test{uuid4().hex[:8]}", POSTGRES_PORT=str(free_port())
-    )
+    compose = Compose(engine, directory, "docker-compose.yml", f"test{uuid4().hex[:8]}", POSTGRES_PORT=str(free_port()))
     try:
         if "db" in compose.services:
             compose.up("db")
