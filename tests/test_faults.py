@@ -390,6 +390,14 @@ def test_reset_refuses_a_database_that_was_migrated_in_production(
     assert run_unchecked(*reset, cwd=service, **variables).returncode == 1
 
 
+def test_database_is_created_without_the_database_postgres(service: Path, python: Environment, server: Any) -> None:
+    query(server.url.rpartition("/")[0] + "/template1", "DROP DATABASE postgres")
+    created = server.url.rpartition("/")[0] + "/created"
+    for word in ("created", "exists"):
+        finished = python.script(service, "scripts/init_db.py", DATABASE_URL=created)
+        assert f"database {word}" in finished.stdout
+
+
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0

@@ -98,13 +98,12 @@ class Commands(click.Group):
     """The commands of this module, and those of `commands`, whose imports take long."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*self.commands, *(module.name for module in pkgutil.iter_modules(commands.__path__))])
+        return sorted({*self.commands, *(module.name for module in pkgutil.iter_modules(commands.__path__))})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self.commands or cmd_name not in self.list_commands(ctx):
-            return self.commands.get(cmd_name)
-        group: click.Group = importlib.import_module(f"{commands.__name__}.{cmd_name}").group
-        return group
+        if cmd_name not in self.commands and cmd_name in self.list_commands(ctx):
+            self.add_command(importlib.import_module(f"{commands.__name__}.{cmd_name}").group)
+        return self.commands.get(cmd_name)
 
 
 @click.group(cls=Commands, invoke_without_command=True)

@@ -105,7 +105,7 @@ async def test_reset_works_without_a_migration_file(empty_database: str) -> None
     assert with_other_branch == before | {"parent", "child"}
     finished = run_python(SCRIPT, "--reset", "--yes")
     assert finished.returncode == 0, finished.stderr
-    # Without a schema of its own, the service may share the database, so that it drops only its own tables.
+    # Without a schema, the service drops only its own tables, because others may share the database.
     assert await execute(empty_database) == (before if SCHEMA else with_other_branch)
     assert run_python("-m", "alembic", "check").returncode == 0
 

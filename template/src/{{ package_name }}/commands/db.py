@@ -6,7 +6,7 @@ from contextlib import suppress
 import click
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy import Connection, inspect, table
 
 from ..autogenerate import is_managed
 from ..backends import backend_for
@@ -74,25 +74,19 @@ def _refuse_production(environment: str | None, why: str) -> None:
 
 def _drop_tables(connection: Connection, settings: Settings) -> None:
     backend, schema = backend_for(settings.database_url), VERSION_TABLE.schema
-    models = {VERSION_TABLE.name, *(table.name for table in Base.metadata.tables.values())}
     with backend.migration_lock(connection, settings):
         for name in inspect(connection).get_table_names(schema):
-            # Without a schema of its own, the service may share the database with others.
-            if name in models or (schema and is_managed(name)):
-                table = connection.dialect.identifier_preparer.format_table(Table(name, MetaData(), schema=schema))
-                connection.exec_driver_sql(backend.drop_table.format(table))
+            # Without a schema, other services may have tables beside those of the models.
+            if is_managed(name) if schema else name in {*Base.metadata.tables, VERSION_TABLE.name}:
+                quoted = connection.dialect.identifier_preparer.format_table(table(name, schema=schema))
+                connection.exec_driver_sql(backend.drop_table.format(quoted))
         connection.commit()
 
 
 async def _seed(settings: Settings) -> int:
     database = Database(settings)
-    added = 0
-    try:
-        async with database.session() as session:
-            for row in rows():
-                if await session.get(type(row), row.id) is None:
-                    session.add(row)
-                    added += 1
-    finally:
-        await database.dispose()
-    return added
+    async with database.session() as session:
+        new = [row for row in rows() if await session.get(type(row), row.id) is None]
+        session.add_all(new)
+    await database.dispose()
+    return len(new)
