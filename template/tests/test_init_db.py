@@ -37,7 +37,7 @@ def test_reset_asks_before_it_drops_the_tables() -> None:
 
 def test_reset_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.setenv("SECRET_KEY", "x" * 32)
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")
     refused = run("--reset", "--yes")
     assert refused.exit_code == 1
     assert "ENVIRONMENT=production" in refused.output
