@@ -215,7 +215,9 @@ def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests
     # Tests of the render check these endpoints.
     assert probes == {"startup": "/health", "liveness": "/health", "readiness": "/health/ready"}
     assert "'GET', '/health')" in dockerfile
-    assert "GET uri /health/ready " in (render() / "deploy" / "haproxy.cfg").read_text("utf-8")
+    proxy = (render() / "deploy" / "haproxy.cfg").read_text("utf-8")
+    assert "GET uri /health/ready " in proxy
+    assert "option http-buffer-request" in proxy  # slow bodies wait in the proxy
     assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
 
 

@@ -24,7 +24,7 @@ from processes import free_port, is_served, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
 
-SECRET_KEY = "0123456789abcdef0123456789abcdef"
+SECRET_KEY = "0123456789abcdefghijklmnopqrstuv"
 REVISION = ("--build-arg", "REVISION=abc123")
 IMAGES: dict[str, Answers] = {
     "pip-tools": {"database_backend": "sqlite"},

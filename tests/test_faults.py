@@ -379,7 +379,7 @@ def test_role_with_rights_only_on_its_schema_can_migrate_and_serve(
 def test_reset_refuses_a_database_that_was_migrated_in_production(
     service: Path, python: Environment, server: Any
 ) -> None:
-    production = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 32}
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv"}
     migrate(service, python, server.url, **production)
     variables = python.variables(service, DATABASE_URL=server.url)
     reset = [str(python.python), "scripts/init_db.py", "--reset", "--yes"]

@@ -38,7 +38,7 @@ def test_reset_asks_before_it_drops_the_tables() -> None:
 @pytest.mark.parametrize("option", ["--reset", "--seed"])
 def test_development_option_is_refused_in_production(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.setenv("SECRET_KEY", "x" * 32)
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")
     refused = run(option, "--yes")
     assert refused.exit_code == 1
     assert "ENVIRONMENT=production" in refused.output

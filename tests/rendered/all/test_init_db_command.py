@@ -62,7 +62,8 @@ def test_reset_asks_before_it_drops_the_tables() -> None:
 
 @pytest.mark.usefixtures("empty_database")
 def test_reset_is_refused_in_production() -> None:
-    finished = run_python(SCRIPT, "--reset", "--yes", ENVIRONMENT="production", SECRET_KEY="x" * 32)
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv"}
+    finished = run_python(SCRIPT, "--reset", "--yes", **production)
     assert finished.returncode == 1
     assert "ENVIRONMENT=production" in finished.stderr
 
