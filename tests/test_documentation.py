@@ -57,7 +57,7 @@ INSTEAD = (
         r"kubectl kustomize \1 >../built.yaml; kubernetes-validate --strict ../built.yaml",
         "no cluster",
     ),
-    Instead(r"^kubectl .*(delete job|rollout status|logs job).*$", ":", "no cluster"),
+    Instead(r"^kubectl .*(delete job|rollout status|logs job|exec).*$", ":", "no cluster"),
     Instead(r"^docker build\b", "$BUILD", "Podman may be there instead"),
     Instead(r"^docker push .*$", ":", "no registry"),
     Instead(
@@ -77,7 +77,9 @@ RUN_ELSEWHERE = {
     r"make update-check": "test_update_check_shows_the_changes",
     r"make lock.*": "test_new_project_is_up_to_date_and_can_be_upgraded",
     r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_compose_walkthrough_works",
-    r"docker compose up --build --wait|alembic downgrade base": "test_development_compose_file_works",
+    r"docker compose (up --build --wait|run --rm app db init --seed)": "test_development_compose_file_works",
+    r"docker compose run --build --rm test": "test_suite_passes_in_the_image",
+    r"docker compose down --volumes|alembic downgrade base": "test_development_compose_file_works",
     r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_pre_commit_hooks_find_errors",
     r"(uvx|pipx run) copier( update)?|git diff --check": "test_walkthrough_commands_work",
     r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_package_can_be_renamed",
@@ -102,7 +104,7 @@ FOLLOWED: dict[str, list[Answers]] = {
     "call-another-service": [{"database_backend": "sqlite", "auth": "jwt"}, {"include_example": False}],
     "change-an-answer": [{}],
     "change-the-database": [{"database_backend": "sqlite"}],
-    "deploy-on-kubernetes": [{"kubernetes": True}],
+    "deploy-on-kubernetes": [{"kubernetes": True, "auth": "jwt"}],
     "move-to-postgresql": [{}],
     "pluggable-engine": [{}, {"database_backend": "sqlite", "auth": "jwt", "include_example": False}],
     "remove-the-example": [{}, {"database_backend": "sqlite", "auth": "jwt"}],
@@ -115,17 +117,43 @@ FOLLOWED: dict[str, list[Answers]] = {
 CONTINUED = {"add-a-resource": "extend-a-resource", "change-the-database": "move-to-postgresql"}
 """Walkthroughs, with the page on which the reader continues."""
 
-COMPOSED: list[Answers] = [{}, {"database_backend": "sqlite"}]
+COMPOSED_DOCUMENTS = ("deploy-with-compose", "move-to-a-new-postgresql-version")
+
+COMPOSED: list[Answers] = [{"auth": "jwt"}, {"database_backend": "sqlite"}]
 """Answers that `docs/deploy-with-compose.md` is tested with."""
 
 ITEMS = "http://127.0.0.1:8080/api/v1/items"
 NAMES = """python3 -c 'import json, sys; print([item["name"] for item in json.load(sys.stdin)["items"]])'"""
+SIGN_IN = """```console
+token=$(curl -sSf --json '{"email": "grace@example.com", "password": "correct horse battery"}' \\
+  http://127.0.0.1:8080/api/v1/auth/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+```
+"""
+REQUEST = 'curl -sSf --header "Authorization: Bearer ${token:-}"'
+SHOW_KEPT = f"```console\n{REQUEST} {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n"
 WITNESSES = {
-    "## Back up": f"""```console\ncurl -sSf --json '{{"name": "kept"}}' {ITEMS}\n```\n""",
-    "## Restore": f"""```console\ncurl -sSf --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
-    "## Stop": f"```console\ncurl -sSf {ITEMS} | {NAMES}\n```\n```text\n['kept']\n```\n",
+    "## Back up\n": f"""```console\n{REQUEST} --json '{{"name": "kept"}}' {ITEMS}\n```\n""",
+    "## Restore\n": f"""```console\n{REQUEST} --json '{{"name": "lost"}}' {ITEMS}\n```\n""",
+    "## Stop\n": SHOW_KEPT,
 }
 """Steps to insert before a heading. They show that the restored data is that of the backup."""
+
+COMPOSE = "docker compose -f docker-compose.prod.yml"
+SHOW_VERSION = f"""```console
+{COMPOSE} exec -T db psql --username=postgres --tuples-only --command='SHOW server_version'
+```
+```text
+ VERSION.…
+```
+"""
+MOVE_WITNESSES = {
+    "1. Stop": (
+        f"""```console\n{COMPOSE} up --build --wait\n{REQUEST} --json '{{"name": "kept"}}' {ITEMS}\n```\n"""
+        + SHOW_VERSION.replace("VERSION", "17")
+    ),
+    "4. Start": "```console\ncp ../new.yml docker-compose.prod.yml\n```\n",
+    "To return": SHOW_KEPT + SHOW_VERSION.replace("VERSION", "18"),
+}
 
 REFERENCE = (
     "README.md",
@@ -314,26 +342,52 @@ def runs_elsewhere(command: str) -> bool:
 @pytest.mark.containers
 @pytest.mark.parametrize("answers", COMPOSED, ids=range(len(COMPOSED)))
 def test_compose_walkthrough_works(project: Render, answers: Answers) -> None:
-    engine = Engine.require()
     directory = project(**answers)
+    document = (directory / "docs/deploy-with-compose.md").read_text("utf-8")
+    sign_in = {"## Deploy a new release": SIGN_IN} if "jwt" in answers.values() else {}
+    follow_composed(with_witnesses(document, {**sign_in, **WITNESSES}), directory)
+
+
+@pytest.mark.slow
+@pytest.mark.containers
+def test_data_moves_to_a_new_postgresql_version(project: Render) -> None:
+    directory = project()
+    run("make", "secrets", cwd=directory)
+    file = directory / "docker-compose.prod.yml"
+    new = directory.parent / "new.yml"
+    new.write_text(file.read_text("utf-8"), "utf-8")
+    old = new.read_text("utf-8").replace("postgres:18\n", "postgres:17\n")
+    file.write_text(old.replace(":/var/lib/postgresql\n", ":/var/lib/postgresql/data\n"), "utf-8")
+    document = (directory / "docs/move-to-a-new-postgresql-version.md").read_text("utf-8")
+    follow_composed(with_witnesses(document, MOVE_WITNESSES), directory)
+
+
+def with_witnesses(document: str, witnesses: dict[str, str]) -> str:
+    """Return the document with steps before some of its lines."""
+    for line, witness in witnesses.items():
+        assert document.count(f"\n{line}") == 1, line
+        document = document.replace(f"\n{line}", f"\n{witness}\n{line}")
+    return document
+
+
+def follow_composed(document: str, directory: Path) -> None:
+    engine = Engine.require()
     name, port = f"test{uuid4().hex[:8]}", str(free_port())
     instead = (
+        Instead(r"\bexec app\b", "exec -T --env NEW_PASSWORD app", "no terminal"),
         Instead(r"\bdocker compose\b", f"{sys.executable} {ROOT}/tests/composing.py", "Podman may be the only engine"),
         Instead(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{port}", "the port may be in use"),
     )
-    document = (directory / "docs/deploy-with-compose.md").read_text("utf-8")
-    for heading, witness in WITNESSES.items():
-        assert f"\n{heading}\n" in document
-        document = document.replace(f"\n{heading}\n", f"\n{witness}\n{heading}\n")
+    variables = {"PUBLISH": f"127.0.0.1:{port}", "COMPOSE_PROJECT_NAME": name, "NEW_PASSWORD": "correct horse battery"}
     try:
-        follow(document, directory, instead, PUBLISH=f"127.0.0.1:{port}", COMPOSE_PROJECT_NAME=name)
+        follow(document, directory, instead, **variables)
     finally:
         Compose(engine, directory, "docker-compose.prod.yml", name).down("--volumes")
 
 
 def test_every_documented_command_is_tested(render: Render) -> None:
     """Each document with commands has a test. Each inline command runs in it or in another test."""
-    known = {*FOLLOWED, *CONTINUED.values(), "deploy-with-compose", *(Path(name).stem for name in REFERENCE)}
+    known = {*FOLLOWED, *CONTINUED.values(), *COMPOSED_DOCUMENTS, *(Path(name).stem for name in REFERENCE)}
     run_with_reference = {
         command for answers in REFERENCED for command in inline_commands(reference(render(**answers)))
     }
@@ -352,7 +406,7 @@ def test_every_documented_command_is_tested(render: Render) -> None:
                 if not runs_elsewhere(command) and command not in fenced and command not in run_with_reference
             }
             assert not left_out, f"{path.name} has commands that no test runs: {left_out}"
-    assert {*FOLLOWED, "deploy-with-compose", "README", "configuration", "api"} <= seen
+    assert {*FOLLOWED, *COMPOSED_DOCUMENTS, "README", "configuration", "api"} <= seen
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     assert {test for test in RUN_ELSEWHERE.values() if f"def {test}(" not in sources} == set()
 

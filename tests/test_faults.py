@@ -379,7 +379,7 @@ def test_role_with_rights_only_on_its_schema_can_migrate_and_serve(
 def test_reset_refuses_a_database_that_was_migrated_in_production(
     service: Path, python: Environment, server: Any
 ) -> None:
-    production = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 32}
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv"}
     migrate(service, python, server.url, **production)
     variables = python.variables(service, DATABASE_URL=server.url)
     reset = [str(python.python), "scripts/init_db.py", "--reset", "--yes"]
@@ -388,6 +388,14 @@ def test_reset_refuses_a_database_that_was_migrated_in_production(
     assert "production" in finished.stderr
     migrate(service, python, server.url)
     assert run_unchecked(*reset, cwd=service, **variables).returncode == 1
+
+
+def test_database_is_created_without_the_database_postgres(service: Path, python: Environment, server: Any) -> None:
+    query(server.url.rpartition("/")[0] + "/template1", "DROP DATABASE postgres")
+    created = server.url.rpartition("/")[0] + "/created"
+    for word in ("created", "exists"):
+        finished = python.script(service, "scripts/init_db.py", DATABASE_URL=created)
+        assert f"database {word}" in finished.stdout
 
 
 def listens(port: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -149,6 +151,15 @@ def test_service_serves_requests(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("auth", ["none", "jwt"])
+def test_module_without_router_is_not_served(project: Render, environment: EnvironmentOf, auth: str) -> None:
+    service = project(**{**CORNERS["sqlite-bare"], "auth": auth})
+    (service / "src" / "my_service" / "api" / "routes" / "helpers.py").write_text("LIMIT = 3\n")
+    routes = environment(service).run(service, "my_service", "routes").stdout
+    assert "GET     /health/ready  Check Readiness\n" in routes
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
 def test_health_answers_requests_for_every_host(
     project: Render, environment: EnvironmentOf, tmp_path: Path, host: str
@@ -175,6 +186,9 @@ ANSWERS = {
     "serves a page": b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>",
     "serves a list": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
     "serves other checks": b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"checks": []}',
+    "serves many levels": b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"[" * 60_000,
+    "serves spaces without end": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 50_000_000,
+    "sends many headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000,
     "serves an error": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
 }
 
@@ -198,8 +212,37 @@ def test_health_command_tells_in_one_line_what_it_got(project: Render, environme
         assert asked.stderr.count("\n") == 1, name
 
 
+@pytest.mark.slow
+def test_health_command_has_a_deadline(project: Render, environment: EnvironmentOf) -> None:
+    service = project(**CORNERS["sqlite-bare"])
+    python = environment(service)
+    asked = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not asked.wait(1):
+                client.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        variables = python.variables(service, PORT=str(listener.getsockname()[1]))
+        started = time.monotonic()
+        try:
+            answered = run_unchecked(python.python, "-m", "my_service", "health", cwd=service, **variables)
+        finally:
+            asked.set()
+            thread.join()
+    assert time.monotonic() - started < 10
+    assert answered.returncode == 1
+    assert answered.stderr.startswith("Error: No health report from 127.0.0.1:")
+
+
 def answer_once(listener: socket.socket, answer: bytes) -> None:
     client, _ = listener.accept()
     with client:
         client.recv(65536)
-        client.sendall(answer)
+        with suppress(OSError):  # the client has closed the connection
+            client.sendall(answer)

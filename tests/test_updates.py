@@ -397,6 +397,18 @@ def test_update_keeps_the_changes_of_the_owner(
     add_row(version, name, "changes kept, suite passes")
 
 
+@pytest.mark.slow
+def test_changes_of_a_script_move_with_its_code(old: Callable[..., Path], render: Render) -> None:
+    project = old("0.2.0")
+    line = "    database = Database(settings)\n"
+    replace(project, "scripts/init_db.py", line, f"{line}    await prepare(database)\n")
+    module = "src/my_service/commands/db.py"
+    assert update(project, trust=True).keys() <= {module}
+    assert "    await prepare(database)\n" in (project / module).read_text("utf-8")
+    script = "scripts/init_db.py"
+    assert (project / script).read_text("utf-8") == (render() / script).read_text("utf-8")
+
+
 def resolve_by_taking_both(path: Path) -> None:
     """Keep the added method before the former method, and the lines of the template instead of the former method."""
     text = path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""`scripts/init_db.py`: creates, migrates, seeds and resets the database."""
+"""`db init` creates, migrates, seeds and resets the database."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("empty_database")
 
 
 def run(*arguments: str, answer: str = "") -> Result:
-    return CliRunner().invoke(init_db.main, arguments, input=answer)
+    return CliRunner().invoke(init_db.main, ["db", "init", *arguments], input=answer)
 
 
 def test_second_run_adds_nothing() -> None:
@@ -35,9 +35,10 @@ def test_reset_asks_before_it_drops_the_tables() -> None:
     assert "all tables dropped" in reset.output
 
 
-def test_reset_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("option", ["--reset", "--seed"])
+def test_development_option_is_refused_in_production(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.setenv("SECRET_KEY", "x" * 32)
-    refused = run("--reset", "--yes")
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")
+    refused = run(option, "--yes")
     assert refused.exit_code == 1
     assert "ENVIRONMENT=production" in refused.output

@@ -62,3 +62,19 @@ async def test_body_beyond_the_limit_returns_413(app: FastAPI, client: AsyncClie
     assert response.status_code == 413
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["X-Request-ID"]
+
+
+async def endless() -> AsyncIterator[bytes]:
+    yield b"x"
+    await asyncio.Event().wait()
+
+
+async def test_body_beyond_the_time_limit_returns_408(app: FastAPI, client: AsyncClient) -> None:
+    @app.post("/size")
+    async def size(request: Request, seconds: float) -> int:
+        request.state.body_timeout = seconds
+        return len(await request.body())
+
+    response = await client.post("/size", params={"seconds": 0.01}, content=endless())
+    assert (response.status_code, response.headers["Connection"]) == (408, "close")
+    assert response.json()["detail"] == "The request body did not arrive within 0.01 s."

@@ -2,14 +2,18 @@
 
 import asyncio
 import gc
-import http.client
+import importlib
+import io
 import json
 import os
+import pkgutil
 import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +21,7 @@ import click
 import uvicorn
 from sqlalchemy import URL
 
-from . import __version__
+from . import __version__, commands
 from .config import Settings, get_settings
 from .logs import configure_logging
 
@@ -72,9 +76,11 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "http": f"{__package__}.http_protocol:LimitedHTTPProtocol",
         "log_config": None,  # create_app() configures logging, including uvicorn's
         "access_log": False,  # RequestContextMiddleware writes the access log
         "server_header": False,
+        "root_path": settings.root_path,
         "forwarded_allow_ips": settings.forwarded_allow_ips,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
         "timeout_keep_alive": settings.keep_alive_timeout,
@@ -90,12 +96,26 @@ def _check_port(host: str, port: int) -> None:
         ) from None
 
 
-@click.group(invoke_without_command=True)
+class Commands(click.Group):
+    """The commands of this module, and those of `commands`, whose imports take long."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *(module.name for module in pkgutil.iter_modules(commands.__path__))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands and cmd_name in self.list_commands(ctx):
+            self.add_command(importlib.import_module(f"{commands.__name__}.{cmd_name}").group)
+        return self.commands.get(cmd_name)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def main(context: click.Context, *, reload: bool) -> None:
     """Serve on HOST and PORT until stopped, or run a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # its encoding may not have all characters
     if context.invoked_subcommand is None:
         _serve(reload=reload)
 
@@ -128,12 +148,15 @@ def config() -> None:
 
 @main.command()
 def routes() -> None:
-    """List the routes."""
+    """List the routes, and the authentication that they require."""
     from .main import create_app
 
     for path, operations in create_app(get_settings()).openapi()["paths"].items():
         for method, operation in operations.items():
-            click.echo(f"{method.upper():7} {path}  {operation['summary']}")
+            line = f"{method.upper():7} {path}  {operation['summary']}"
+            for schemes in operation.get("security", []):
+                line += "".join(f"  (requires {' '.join([name, *scopes])})" for name, scopes in schemes.items())
+            click.echo(line)
 
 
 @main.command()
@@ -143,20 +166,26 @@ def health() -> None:
 
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    connection = HTTPConnection(host, settings.port, timeout=5)
+    # The timeout of the connection begins again with each byte.
+    deadline = threading.Timer(5, lambda: opened.shutdown(socket.SHUT_RDWR))
     got = ""
     try:
+        connection.connect()
+        opened = connection.sock  # a response without length removes it from the connection
+        deadline.start()
         connection.request("GET", f"{HEALTH_PREFIX}/ready")
         response = connection.getresponse()
         got = f"status {response.status} without checks"
-        checks = json.load(response)["checks"]
+        checks = json.loads(response.read(65536))["checks"]
         click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise click.ClickException(
             f"No health report from {host}:{settings.port} ({got or str(error).strip()}). "
             "Check that the service runs, and that HOST and PORT are its address."
         ) from None
     finally:
+        deadline.cancel()
         connection.close()
     if response.status != HTTPStatus.OK:
         raise SystemExit(1)

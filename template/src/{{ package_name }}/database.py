@@ -4,9 +4,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
+from time import monotonic
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, QueuePool, TextClause, event, text
+from sqlalchemy import URL, Connection, Engine, QueuePool, TextClause, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -37,6 +40,8 @@ class Database:
         self._settings = settings
         self.backend = backend_for(settings.database_url)
         self.engine = self.backend.create_engine(settings)
+        if settings.database_slow_query_threshold:
+            _log_slow_statements(self.engine.sync_engine, settings.database_slow_query_threshold)
         # Health checks do not wait behind requests, nor take a connection from them.
         self.probe_engine = self.backend.create_probe_engine(settings)
         # A session that is used after its end raises an error. By default, it would open a new transaction, which
@@ -172,6 +177,23 @@ def _refuse(action: str) -> NoReturn:
     raise InvalidRequestError(
         f"GET sessions are read-only and cannot {action}. Use POST, PATCH or DELETE, or database.session()."
     )
+
+
+def _log_slow_statements(engine: Engine, threshold: float) -> None:
+    def log_if_slow(connection: Connection, _: object, statement: str, *__: object) -> None:
+        if (duration := monotonic() - connection.info.pop("statement_started", inf)) >= threshold:
+            logger.warning("slow_statement", statement=statement, duration_seconds=round(duration, 3))
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(connection: Connection, *_: object) -> None:
+        connection.info["statement_started"] = monotonic()
+
+    @event.listens_for(engine, "handle_error")
+    def log_failed(context: ExceptionContext) -> None:
+        if context.connection is not None and context.statement:
+            log_if_slow(context.connection, None, context.statement)
+
+    event.listen(engine, "after_cursor_execute", log_if_slow)
 
 
 async def _open_connection(session: AsyncSession) -> None:

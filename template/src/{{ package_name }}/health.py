@@ -1,7 +1,9 @@
 """Health checks of this process and its database."""
 
 import asyncio
+from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -18,8 +20,9 @@ MAXIMUM_DELAY = 1.0
 """Seconds after which the result of a probe no longer counts, if the next one is late."""
 
 
-def is_health_path(path: str) -> bool:
-    """Return whether a path belongs to the health endpoints. Their requests are not logged, traced or limited."""
+def is_health_path(scope: Mapping[str, Any]) -> bool:
+    """Return whether a request is for the health endpoints. Such requests are not logged, traced or limited."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     return path == HEALTH_PREFIX or path.startswith(f"{HEALTH_PREFIX}/")
 
 

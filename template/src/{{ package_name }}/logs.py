@@ -5,18 +5,20 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from .config import Settings
+from .utils.line_writer import LineWriter
 
 REDACTED = "[redacted]"
 CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s/@]*@")
 """The password in a URL."""
 
 SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_key")
+ADD_EXTRA = structlog.stdlib.ExtraAdder()
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -24,8 +26,13 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
-def configure_logging(settings: Settings, processors: Sequence[Processor] = ()) -> None:
-    """Configure structlog and the standard library's logging. `processors` get each line after redaction."""
+def configure_logging(settings: Settings, processors: Sequence[Processor] = (), *, in_thread: bool = False) -> None:
+    """Configure structlog and the standard library's logging.
+
+    Args:
+        processors: get each line after redaction.
+        in_thread: write in a thread, so that a slow reader of the output cannot block the caller.
+    """
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -42,18 +49,21 @@ def configure_logging(settings: Settings, processors: Sequence[Processor] = ()) 
 
     numbers = logging.getLevelNamesMapping()
     level, levels = numbers[settings.log_level], {name: numbers[own] for name, own in settings.log_levels.items()}
+    if settings.database_echo:
+        levels.setdefault("sqlalchemy.engine", logging.INFO)
+    stream = cast("TextIO", LineWriter(sys.stdout.fileno(), _report_dropped)) if in_thread else sys.stdout
     structlog.configure(
         processors=[*([_filter(level, levels)] if levels else []), _rename_logger, *common, *output],
         wrapper_class=structlog.make_filtering_bound_logger(min([level, *levels.values()])),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         # A cached logger keeps its output, which pytest replaces for each test.
         cache_logger_on_first_use=settings.environment != "test",
     )
 
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _add_extra, *common],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *output],
         )
     )
@@ -70,7 +80,7 @@ def _filter(level: int, levels: dict[str, int]) -> Processor:
     numbers["exception"] = logging.ERROR
 
     def drop_quiet(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        name: str = event["logger_name"]
+        name: str = event.get("logger_name", "")
         while name not in levels and "." in name:
             name = name.rpartition(".")[0]
         if numbers[method] < levels.get(name, level):
@@ -78,6 +88,17 @@ def _filter(level: int, levels: dict[str, int]) -> Processor:
         return event
 
     return drop_quiet
+
+
+def _report_dropped(count: int) -> None:
+    get_logger(__name__).warning("log_lines_dropped", count=count)
+
+
+def _add_extra(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Add the `extra` of a call of the standard library, without uvicorn's copy of its message in color."""
+    event = ADD_EXTRA(logger, method, event)
+    event.pop("color_message", None)
+    return event
 
 
 def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -5,10 +5,12 @@ metrics for pool and health, the export of log lines, and a port for Prometheus 
 these variables is set, it imports no SDK.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from time import time_ns
 from typing import Any
 from uuid import uuid4
@@ -26,6 +28,7 @@ from .config import Settings
 from .database import Database
 from .errors import OperatorError
 from .health import Health, is_health_path
+from .schemas.health import PoolStatus
 
 SCOPE = __name__.partition(".")[0]
 RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
@@ -58,7 +61,7 @@ def fastapi_config(settings: Settings) -> TelemetryConfig:
         "auto_configure": True,
         # A span for each dependency would make every request 50 % more expensive.
         "operation_spans": False,
-        "exclude": lambda scope: is_health_path(scope["path"]),
+        "exclude": lambda scope: is_health_path(scope),
     }
 
 
@@ -67,16 +70,16 @@ def log_processors() -> list[Processor]:
     return [_export_line, _add_trace_ids] if enabled() else []
 
 
-@contextmanager
-def instrument(database: Database, health: Health, settings: Settings) -> Iterator[None]:
+@asynccontextmanager
+async def instrument(database: Database, health: Health, settings: Settings) -> AsyncIterator[None]:
     """Trace database statements, and measure the pool and health. Each export of metrics reads the health checks.
 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         if settings.metrics_port:
-            stack.enter_context(_serve_metrics(settings.host, settings.metrics_port))
+            await stack.enter_async_context(_serve_metrics(settings.host, settings.metrics_port))
         if enabled():
             _trace_statements(database.engine.sync_engine)
         if enabled() or settings.metrics_port:
@@ -84,14 +87,20 @@ def instrument(database: Database, health: Health, settings: Settings) -> Iterat
         yield
 
 
-@contextmanager
-def _serve_metrics(host: str, port: int) -> Iterator[None]:
+@asynccontextmanager
+async def _serve_metrics(host: str, port: int) -> AsyncIterator[None]:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import MeterProvider
-    from prometheus_client import start_http_server
+    from prometheus_client import make_asgi_app
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
 
+    from .http_protocol import LimitedHTTPProtocol
+
+    config = Config(make_asgi_app(), log_config=None, access_log=False)
+    protocol = partial(LimitedHTTPProtocol, config, state := ServerState(), {})
     try:
-        server, thread = start_http_server(port, host)
+        server = await asyncio.get_running_loop().create_server(protocol, host, port)
     except OSError as error:
         raise OperatorError(
             f"Cannot serve metrics on {host}:{port} ({error.strerror}). Free the port, or change METRICS_PORT."
@@ -105,9 +114,9 @@ def _serve_metrics(host: str, port: int) -> Iterator[None]:
     try:
         yield
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.close()
+        for connection in state.connections:
+            connection.shutdown()
         provider.remove_metric_reader(reader)
 
 
@@ -122,35 +131,26 @@ def _measure(database: Database, health: Health) -> Iterator[None]:
             yield Observation(status.in_use, {**pool, "db.client.connection.state": "used"})
             yield Observation(status.idle, {**pool, "db.client.connection.state": "idle"})
 
-    def measure_overflow(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().overflow, pool)
-
     def measure_health(options: CallbackOptions) -> Iterator[Observation]:
         if active:
             for name, passed in health.checks().items():
                 yield Observation(int(passed), {"check": name})
 
-    def measure_limit(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().limit, pool)
+    def measure_status(name: str, unit: str, description: str, read: Callable[[PoolStatus], int]) -> None:
+        def measure(options: CallbackOptions) -> Iterator[Observation]:
+            if active:
+                yield Observation(read(database.pool_status()), pool)
 
-    def measure_waiting(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            yield Observation(database.pool_status().waiting, pool)
+        meter.create_observable_up_down_counter(f"db.client.connection.{name}", [measure], unit, description)
 
     meter = metrics.get_meter(SCOPE, __version__)
     meter.create_observable_up_down_counter(
         "db.client.connection.count", [measure_pool], "{connection}", "Connections by state"
     )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.overflow", [measure_overflow], "{connection}", "Connections beyond the pool size"
-    )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.max", [measure_limit], "{connection}", "Connections that the process may open"
-    )
-    meter.create_observable_up_down_counter(
-        "db.client.connection.pending_requests", [measure_waiting], "{request}", "Requests that wait for a connection"
+    measure_status("overflow", "{connection}", "Connections beyond the pool size", lambda status: status.overflow)
+    measure_status("max", "{connection}", "Connections that the process may open", lambda status: status.limit)
+    measure_status(
+        "pending_requests", "{request}", "Requests that wait for a connection", lambda status: status.waiting
     )
     meter.create_observable_gauge("health.check", [measure_health], "1", "1 if the check passes, else 0")
     try:

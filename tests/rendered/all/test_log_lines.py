@@ -4,8 +4,13 @@ import json
 import logging
 
 import pytest
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from structlog.typing import EventDict
 
 from my_service.config import Settings
+from my_service.database import Database
 from my_service.logs import configure_logging, get_logger
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
@@ -66,3 +71,50 @@ def test_log_levels_can_differ_by_logger(capsys: pytest.CaptureFixture[str], set
         ("[library.part]", "debug"),
     ]
     logging.getLogger("library").setLevel(logging.NOTSET)
+
+
+def test_logger_without_a_name_has_the_common_level(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    configure_logging(
+        settings.model_copy(update={"log_format": "json", "log_level": "INFO", "log_levels": {"loud": "DEBUG"}})
+    )
+    structlog.get_logger().info("started")
+    structlog.get_logger().debug("hidden")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == ["started"]
+
+
+def test_extra_of_the_standard_library_is_in_the_line(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    configure_logging(settings.model_copy(update={"log_format": "json"}))
+    logging.getLogger("library").warning("lost", extra={"order": 7, "token": "hunter2"})
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "in color"})
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["order"], first["token"]) == (7, "[redacted]")
+    assert "color_message" not in second
+
+
+async def test_echoed_statements_have_the_format_of_the_log(
+    capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"log_format": "json", "database_echo": True})
+    configure_logging(settings)
+    database = Database(settings)
+    async with database.session() as session:
+        await session.execute(text("SELECT 42"))
+    await database.dispose()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["logger"] for line in lines if line["event"] == "SELECT 42"] == ["sqlalchemy.engine.Engine"]
+    logging.getLogger("sqlalchemy.engine").setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize(("threshold", "logged"), [(1e-9, ["SELECT 42", "SELECT missing"]), (60.0, []), (0.0, [])])
+async def test_slow_statements_are_logged(
+    settings: Settings, log_lines: list[EventDict], threshold: float, logged: list[str]
+) -> None:
+    database = Database(settings.model_copy(update={"database_slow_query_threshold": threshold}))
+    async with database.read_only_session() as session:
+        await session.execute(text("SELECT 42"))
+        with pytest.raises(DBAPIError):
+            await session.execute(text("SELECT missing"))
+    await database.dispose()
+    slow = [line for line in log_lines if line["event"] == "slow_statement" and line["statement"] != "BEGIN"]
+    assert [line["statement"] for line in slow] == logged
+    assert all(line["duration_seconds"] < 60 for line in slow)

@@ -1,5 +1,6 @@
 """Run the service and its commands as processes."""
 
+import json
 import signal
 import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -50,6 +51,19 @@ def test_client_address_is_taken_only_from_trusted_proxies(proxies: str, client:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=10)
     assert f"client={client} " in output
+
+
+def test_links_contain_the_prefix_that_a_proxy_removes() -> None:
+    with serving(*SERVE, ROOT_PATH="/shop", LOG_FORMAT="json") as (process, url):
+        assert httpx2.get(f"{url}/openapi.json").json()["servers"] == [{"url": "/shop"}]
+        assert "url: 'openapi.json'" in httpx2.get(f"{url}/docs").text  # relative to the page
+        redirect = httpx2.get(f"{url}/docs/", follow_redirects=False)
+        assert redirect.headers["Location"] == f"{url}/shop/docs"
+        assert httpx2.get(f"{url}/nowhere").json()["instance"] == "/shop/nowhere"
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    requests = [line for line in map(json.loads, output.splitlines()) if line["event"] == "request"]
+    assert [line["path"] for line in requests] == ["/shop/openapi.json", "/shop/docs", "/shop/docs/", "/shop/nowhere"]
 
 
 def test_readiness_fails_before_the_process_stops_accepting() -> None:

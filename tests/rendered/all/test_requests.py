@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import event
 from starlette.types import Message
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from my_service.api.dependencies import ContextDep, SettingsDep
+from my_service.main import create_app
 
 
 @pytest.fixture
@@ -22,7 +23,10 @@ def settings(settings: Any) -> Any:
     return settings.model_copy(update={"request_timeout": 0.5, "docs_enabled": False})
 
 
-async def test_access_log_has_the_path_template_of_the_route(app: FastAPI, client: AsyncClient) -> None:
+@pytest.mark.parametrize("root_path", ["", "/shop"])
+async def test_access_log_has_the_path_template_of_the_route(
+    app: FastAPI, client: AsyncClient, root_path: str
+) -> None:
     router = APIRouter(prefix="/orders")
 
     @router.get("/{order_id}")
@@ -30,9 +34,10 @@ async def test_access_log_has_the_path_template_of_the_route(app: FastAPI, clien
         return order_id
 
     app.include_router(router, prefix="/sales")
+    client._transport.root_path = root_path  # type: ignore[attr-defined]
     with capture_logs() as lines:
-        await client.get("/sales/orders/5")
-    assert lines[0]["route"] == "/sales/orders/{order_id}"
+        assert (await client.get(f"{root_path}/sales/orders/5")).status_code == 200
+    assert (lines[0]["path"], lines[0]["route"]) == (f"{root_path}/sales/orders/5", "/sales/orders/{order_id}")
 
 
 async def test_timeout_returns_503_with_an_explanation(app: FastAPI, client: AsyncClient) -> None:
@@ -121,6 +126,16 @@ async def test_paths_that_only_start_with_health_are_not_health_checks(client: A
     with capture_logs() as lines:
         assert (await client.get(path)).status_code == 404
     assert [line["log_level"] for line in lines] == ["info"]
+
+
+async def test_health_check_behind_a_prefix_is_a_health_check(settings: Any) -> None:
+    app = create_app(settings.model_copy(update={"allowed_hosts": ["api.example.com"]}))
+    transport = ASGITransport(app, root_path="/shop")  # the server puts this before each path
+    with capture_logs() as lines:
+        async with app.router.lifespan_context(app), AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/shop/health/ready")).status_code == 200
+            assert (await client.get("/shop/nowhere")).status_code == 400
+    assert [line["log_level"] for line in lines if line["event"] == "request"] == ["debug", "info"]
 
 
 async def test_readiness_sends_one_query(app: FastAPI, client: AsyncClient) -> None:

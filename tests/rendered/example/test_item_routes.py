@@ -14,6 +14,27 @@ async def test_count_changes_after_each_commit(client: AsyncClient) -> None:
     assert (await client.get(f"{ITEMS}/count")).json() == {"count": 0}
 
 
+async def test_links_behind_a_prefix_can_be_followed(client: AsyncClient) -> None:
+    client._transport.root_path = "/shop"  # type: ignore[attr-defined]
+    for name in ("Teapot", "Kettle"):
+        created = await client.post(f"/shop{ITEMS}", json={"name": name})
+        assert created.headers["Location"].startswith(f"http://test/shop{ITEMS}/")
+        assert (await client.get(created.headers["Location"])).json() == created.json()
+    first = await client.get(f"/shop{ITEMS}", params={"limit": 1})
+    following = await client.get(first.links["next"]["url"])
+    assert following.url.path == f"/shop{ITEMS}"
+    assert [page.json()["items"][0]["name"] for page in (first, following)] == ["Teapot", "Kettle"]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "status"), [("If-None-Match", "GET", 304), ("If-Match", "DELETE", 204)], ids=["GET", "DELETE"]
+)
+async def test_each_line_of_a_header_counts(client: AsyncClient, name: str, method: str, status: int) -> None:
+    created = await client.post(ITEMS, json={"name": "Teapot"})
+    headers = [(name, '"0"'), (name, created.headers["ETag"])]
+    assert (await client.request(method, created.headers["Location"], headers=headers)).status_code == status
+
+
 async def test_times_are_in_utc(client: AsyncClient) -> None:
     item = (await client.post(ITEMS, json={"name": "Teapot"})).json()
     assert all(item[name].endswith("Z") for name in ("created_at", "updated_at"))

@@ -14,6 +14,8 @@ PARALLEL_PROBES = 8  # silent connections must not keep the next probe from tryi
 
 
 class Backend(Protocol):
+    drop_table: str = "DROP TABLE {}"  # also if other tables refer to it
+
     def create_engine(self, settings: Settings) -> AsyncEngine:
         """Return the engine for requests, with a pool of at most `max_connections`."""
 

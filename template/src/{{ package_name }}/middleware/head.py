@@ -20,4 +20,4 @@ class HeadMiddleware(HTTPMiddleware):
         try:
             await self.app(get, receive, send_without_body)
         finally:
-            scope["route"] = get.get("route")  # for the access log
+            scope.update(get, method="HEAD")  # for the access log

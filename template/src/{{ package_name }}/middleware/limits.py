@@ -1,8 +1,9 @@
-"""Limits: size of a request body, time until a response begins, and number of concurrent requests."""
+"""Limits: size and time of a request body, time until a response begins, and number of concurrent requests."""
 
 import asyncio
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,11 +14,15 @@ from .base import HTTPMiddleware
 
 
 class BodyLimitMiddleware(HTTPMiddleware):
-    """Answers 413 if the body is larger than `max_size` bytes. It checks `Content-Length` and the body itself."""
+    """Answers 413 if the body is larger than `max_size` bytes, and 408 if it does not arrive in `timeout` seconds.
 
-    def __init__(self, app: ASGIApp, max_size: int) -> None:
+    It checks `Content-Length` and the body itself. A route can set another timeout: `request.state.body_timeout`.
+    """
+
+    def __init__(self, app: ASGIApp, max_size: int, timeout: float) -> None:
         super().__init__(RequestBodyLimitMiddleware(app, max_body_size=max_size))
         self._max_size = max_size
+        self._timeout = timeout
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("Content-Length", "")
@@ -25,7 +30,27 @@ class BodyLimitMiddleware(HTTPMiddleware):
             detail = f"The request body is larger than {self._max_size} bytes."
             await problem_response(Request(scope), 413, detail)(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self.app(scope, self._in_time(scope, receive), send)
+
+    def _in_time(self, scope: Scope, receive: Receive) -> Receive:
+        loop, waited, complete = asyncio.get_running_loop(), 0.0, False
+
+        async def receive_in_time() -> Message:
+            nonlocal waited, complete
+            if complete:
+                return await receive()  # waits for the end of the connection
+            timeout, started = scope["state"].get("body_timeout", self._timeout), loop.time()
+            try:
+                async with asyncio.timeout(timeout - waited):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"The request body did not arrive within {timeout:g} s."
+                raise HTTPException(408, detail, {"Connection": "close"}) from None
+            waited += loop.time() - started  # only here, because the service may be slow between two pieces
+            complete = not message.get("more_body", False)
+            return message
+
+        return receive_in_time
 
 
 class OverloadMiddleware(HTTPMiddleware):
@@ -39,7 +64,7 @@ class OverloadMiddleware(HTTPMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         # An overloaded process is not dead, so health is exempt.
-        if is_health_path(scope["path"]):
+        if is_health_path(scope):
             await self.app(scope, receive, send)
             return
         if self._active >= self._max_requests:

@@ -46,7 +46,7 @@ class RequestContextMiddleware(HTTPMiddleware):
                 await self.app(scope, receive, send_with_id)
             finally:
                 # Probes ask every few seconds; only failures are worth a line.
-                log = logger.debug if is_health_path(context.path) and status < 400 else logger.info
+                log = logger.debug if is_health_path(scope) and status < 400 else logger.info
                 log(
                     "request",
                     method=context.method,
@@ -60,9 +60,6 @@ class RequestContextMiddleware(HTTPMiddleware):
 
 def _route_template(scope: Scope) -> str | None:
     """Return the path as declared, such as `/orders/{order_id}`: there are few of them."""
-    declared: str | None = getattr(scope.get("route"), "path_format", None)
-    if declared is None:
-        return None
-    # A route does not know the prefixes of the routers that include it; the path begins with them.
-    prefix = scope["path"].split("/")[: -declared.count("/")]
-    return "/".join(prefix) + declared
+    # FastAPI's own context of the route knows the prefixes of the routers that include it.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path_format", None)

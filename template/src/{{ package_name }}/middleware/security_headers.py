@@ -11,8 +11,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-PAGES = ("/docs", "/docs/oauth2-redirect")
-"""Paths that load scripts and styles, which the policy forbids."""
 
 
 class SecurityHeadersMiddleware(HTTPMiddleware):
@@ -23,8 +21,7 @@ class SecurityHeadersMiddleware(HTTPMiddleware):
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    if name != "Content-Security-Policy" or scope["path"] not in PAGES:
-                        headers.setdefault(name, value)
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -18,7 +18,7 @@ class TrustedHostMiddleware:
         self._allowed = [host.lower() for host in allowed_hosts]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or is_health_path(scope["path"]) or self._is_allowed(scope):
+        if scope["type"] == "lifespan" or is_health_path(scope) or self._is_allowed(scope):
             await self.app(scope, receive, send)
             return
         detail = "The header Host is not allowed. Operators: see ALLOWED_HOSTS."
