@@ -4,11 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from math import inf
 from time import monotonic
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, TextClause, event, text
+from sqlalchemy import URL, Engine, QueuePool, TextClause, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -180,20 +179,22 @@ def _refuse(action: str) -> NoReturn:
 
 
 def _log_slow_statements(engine: Engine, threshold: float) -> None:
-    def log_if_slow(connection: Connection, _: object, statement: str, *__: object) -> None:
-        if (duration := monotonic() - connection.info.pop("statement_started", inf)) >= threshold:
-            logger.warning("slow_statement", statement=statement, duration_seconds=round(duration, 3))
+    def log_if_slow(context: Any) -> None:
+        if (duration := monotonic() - context.started) >= threshold:
+            logger.warning("slow_statement", statement=context.statement, duration_seconds=round(duration, 3))
 
     @event.listens_for(engine, "before_cursor_execute")
-    def start(connection: Connection, *_: object) -> None:
-        connection.info["statement_started"] = monotonic()
+    def start(*arguments: Any) -> None:
+        arguments[4].started = monotonic()  # the context of this execution
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def finish(*arguments: Any) -> None:
+        log_if_slow(arguments[4])
 
     @event.listens_for(engine, "handle_error")
-    def log_failed(context: ExceptionContext) -> None:
-        if context.connection is not None and context.statement:
-            log_if_slow(context.connection, None, context.statement)
-
-    event.listen(engine, "after_cursor_execute", log_if_slow)
+    def fail(error: ExceptionContext) -> None:
+        if hasattr(error.execution_context, "started"):
+            log_if_slow(error.execution_context)
 
 
 async def _open_connection(session: AsyncSession) -> None:

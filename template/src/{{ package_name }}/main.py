@@ -39,6 +39,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings, telemetry.log_processors(), in_thread=settings.environment is not Environment.TEST)
     for variable, nearest in find_misspelled_variables():
         logger.warning("unknown_variable", variable=variable, did_you_mean=nearest)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
+    )
     app = FastAPI(
         title=settings.project_name,
         version=__version__,
@@ -55,13 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(middleware.RequestContextMiddleware),
             Middleware(middleware.SecurityHeadersMiddleware),
             Middleware(middleware.TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
-            ),
+            *([cors] if settings.cors_origins else []),
             Middleware(
                 middleware.OverloadMiddleware,
                 max_requests=settings.max_concurrent_requests,

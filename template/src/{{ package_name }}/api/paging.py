@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -61,7 +62,8 @@ def build_page(
 def next_cursor(request: Request, response: Response, last: Base, sort: str) -> str:
     """Return the cursor of the next page, and set the `Link` header (RFC 8288)."""
     cursor = _encode_cursor(sort, (getattr(last, sort.removeprefix("-")), last.id))
-    response.headers["Link"] = f'<{request.url.include_query_params(after=cursor)}>; rel="next"'
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    response.headers["Link"] = f'<{request.url.path}?{urlencode([*others, ("after", cursor)])}>; rel="next"'
     return cursor
 
 

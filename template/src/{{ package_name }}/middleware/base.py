@@ -14,6 +14,6 @@ class HTTPMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return (self.handle if scope["type"] == "http" else self.app)(scope, receive, send)
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def handle(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Call the application below, or answer the request."""
         raise NotImplementedError

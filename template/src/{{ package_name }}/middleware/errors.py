@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,11 +46,11 @@ class StartupErrorMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         async def send_message(message: Message) -> None:
             error = sys.exc_info()[1]
             if "message" in message and isinstance(error, (OperatorError, asyncio.CancelledError)):
                 message["message"] = str(error)
             await send(message)
 
-        await self.app(scope, receive, send_message if scope["type"] == "lifespan" else send)
+        return self.app(scope, receive, send_message if scope["type"] == "lifespan" else send)

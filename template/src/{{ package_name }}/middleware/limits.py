@@ -4,7 +4,6 @@ import asyncio
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,23 +19,23 @@ class BodyLimitMiddleware(HTTPMiddleware):
     """
 
     def __init__(self, app: ASGIApp, max_size: int, timeout: float) -> None:
-        super().__init__(RequestBodyLimitMiddleware(app, max_body_size=max_size))
+        super().__init__(app)
         self._max_size = max_size
         self._timeout = timeout
+        self._too_large = f"The request body is larger than {max_size} bytes."
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("Content-Length", "")
         if declared.isdecimal() and int(declared) > self._max_size:
-            detail = f"The request body is larger than {self._max_size} bytes."
-            await problem_response(Request(scope), 413, detail)(scope, receive, send)
+            await problem_response(Request(scope), 413, self._too_large)(scope, receive, send)
         else:
-            await self.app(scope, self._in_time(scope, receive), send)
+            await self.app(scope, self._limited(scope, receive), send)
 
-    def _in_time(self, scope: Scope, receive: Receive) -> Receive:
-        loop, waited, complete = asyncio.get_running_loop(), 0.0, False
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        loop, waited, size, complete = asyncio.get_running_loop(), 0.0, 0, False
 
         async def receive_in_time() -> Message:
-            nonlocal waited, complete
+            nonlocal waited, size, complete
             if complete:
                 return await receive()  # waits for the end of the connection
             timeout, started = scope["state"].get("body_timeout", self._timeout), loop.time()
@@ -48,6 +47,9 @@ class BodyLimitMiddleware(HTTPMiddleware):
                 raise HTTPException(408, detail, {"Connection": "close"}) from None
             waited += loop.time() - started  # only here, because the service may be slow between two pieces
             complete = not message.get("more_body", False)
+            size += len(message.get("body", b""))
+            if size > self._max_size:
+                raise HTTPException(413, self._too_large)
             return message
 
         return receive_in_time

@@ -1,8 +1,8 @@
 """Gives every request an id and a context, and writes its line of the access log."""
 
 import re
+from secrets import token_hex
 from time import perf_counter
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,7 +25,7 @@ class RequestContextMiddleware(HTTPMiddleware):
         started = perf_counter()
         request_id = Headers(scope=scope).get(HEADER, "")
         if not VALID_ID.fullmatch(request_id):
-            request_id = uuid4().hex
+            request_id = token_hex(16)
         client = scope["client"][0] if scope.get("client") else None
         context = RequestContext(request_id=request_id, method=scope["method"], path=scope["path"], client=client)
         scope.setdefault("state", {})["context"] = context

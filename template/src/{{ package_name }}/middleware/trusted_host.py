@@ -1,6 +1,6 @@
 """Allowed values of the header `Host`."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
@@ -17,16 +17,16 @@ class TrustedHostMiddleware:
         self.app = app
         self._allowed = [host.lower() for host in allowed_hosts]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or is_health_path(scope) or self._is_allowed(scope):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         detail = "The header Host is not allowed. Operators: see ALLOWED_HOSTS."
-        await problem_response(HTTPConnection(scope), 400, detail)(scope, receive, send)
+        return problem_response(HTTPConnection(scope), 400, detail)(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
+        if "*" in self._allowed:
+            return True
         host = (URL(scope=scope).hostname or "").lower()
         return any(
-            allowed in ("*", host) or (allowed.startswith("*.") and host.endswith(allowed[1:]))
-            for allowed in self._allowed
+            allowed == host or (allowed.startswith("*.") and host.endswith(allowed[1:])) for allowed in self._allowed
         )

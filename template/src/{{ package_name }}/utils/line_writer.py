@@ -5,8 +5,10 @@ import os
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from time import sleep
 
 MAXIMUM_QUEUED = 10_000  # lines
+BATCH_TIME = 0.02  # seconds in which the thread collects lines: each switch between threads delays requests
 DRAIN_TIMEOUT = 1.0  # seconds that the exit of the process waits for queued lines
 
 
@@ -44,13 +46,17 @@ class LineWriter:
         self._thread.join(DRAIN_TIMEOUT)
 
     def _write_lines(self) -> None:
-        while (line := self._lines.get()) is not None:
-            data = line.encode(errors="backslashreplace")
+        lines: list[str | None] = []
+        while None not in lines:
+            lines = [self._lines.get()]
+            sleep(BATCH_TIME)
+            lines += [self._lines.get() for _ in range(self._lines.qsize())]
+            data = "".join(filter(None, lines)).encode(errors="backslashreplace")
             try:
                 while data:
                     data = data[os.write(self._descriptor, data) :]
             except OSError:
-                self._dropped += 1
+                self._dropped += len(lines)
                 continue
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
