@@ -457,7 +457,7 @@ def test_pgbouncer_works_only_with_its_setting(
                 created = httpx2.post(f"{address}/api/v1/items", json={"name": f"{number}"}, timeout=30)
                 if created.status_code != 201:
                     return created.status_code
-                return httpx2.get(created.headers["Location"], timeout=30).status_code
+                return httpx2.get(f"{address}{created.headers['Location']}", timeout=30).status_code
 
             statuses = list(executor.map(work, enumerate(addresses)))
             assert (statuses == [200] * 200) is setting

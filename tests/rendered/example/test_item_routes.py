@@ -18,7 +18,7 @@ async def test_links_behind_a_prefix_can_be_followed(client: AsyncClient) -> Non
     client._transport.root_path = "/shop"  # type: ignore[attr-defined]
     for name in ("Teapot", "Kettle"):
         created = await client.post(f"/shop{ITEMS}", json={"name": name})
-        assert created.headers["Location"].startswith(f"http://test/shop{ITEMS}/")
+        assert created.headers["Location"] == f"/shop{ITEMS}/{created.json()['id']}"
         assert (await client.get(created.headers["Location"])).json() == created.json()
     first = await client.get(f"/shop{ITEMS}", params={"limit": 1})
     following = await client.get(first.links["next"]["url"])
