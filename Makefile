@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -83,6 +83,9 @@ mutants: $(INSTALLED) ## Plant bugs in a render, and name the tests that find th
 
 bench: $(INSTALLED) $(BENCH_INSTALLED) ## Compare a rendered service with another template's: make bench [args=--quick]
 	@$(BIN)/python benchmarks/bench.py $(args)
+
+bench-profile: $(INSTALLED) $(BENCH_INSTALLED) ## Show where requests spend their processor time, by layer: make bench-profile [args="--seconds 2"]
+	@$(BIN)/python benchmarks/profiling.py $(args)
 
 bench-pool: $(INSTALLED) ## Compare the connection pool with SQLAlchemy's default pool, under changing load
 	@$(BIN)/python benchmarks/pool.py

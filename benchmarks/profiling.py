@@ -85,7 +85,7 @@ def sample(server: Server, route: Route, seconds: float) -> Profile:
             stack, _, count = line.rstrip().rpartition(" ")
             frames = stack.split(";")
             layers[layer_of(frames)] += int(count)
-            names = {frame.partition(" ")[0] for frame in frames}
+            names = {frame.partition(" ")[0].rpartition(".")[2] for frame in frames}
             for function in FUNCTIONS:
                 functions[function] += int(count) * (function in names)
     return Profile(layers, functions, cost)

@@ -24,9 +24,7 @@ def settings(settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("root_path", ["", "/shop"])
-async def test_access_log_has_the_path_template_of_the_route(
-    app: FastAPI, client: AsyncClient, root_path: str
-) -> None:
+async def test_access_log_has_the_path_template_of_the_route(app: FastAPI, client: AsyncClient, root_path: str) -> None:
     router = APIRouter(prefix="/orders")
 
     @router.get("/{order_id}")
