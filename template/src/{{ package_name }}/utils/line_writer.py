@@ -5,15 +5,16 @@ import os
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from time import sleep
 
-MAXIMUM_QUEUED = 10_000  # lines
+MAXIMUM_QUEUED = 5_000_000  # characters
 DRAIN_TIMEOUT = 1.0  # seconds that the exit of the process waits for queued lines
 
 
 class LineWriter:
     """An output stream that never blocks and never raises.
 
-    It drops lines beyond `MAXIMUM_QUEUED`, and lines that the operating system refuses.
+    It drops lines beyond `MAXIMUM_QUEUED` characters, and lines that the operating system refuses.
 
     Args:
         descriptor: the file descriptor to write to.
@@ -24,13 +25,16 @@ class LineWriter:
         self._descriptor = descriptor
         self._on_dropped = on_dropped
         self._dropped = 0
+        self._queued = 0
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._thread = Thread(target=self._write_lines, name="log-writer", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
     def write(self, line: str) -> None:
-        if self._lines.qsize() < MAXIMUM_QUEUED:
+        size = len(line)  # a call within the addition would let another thread interrupt it
+        if self._queued < MAXIMUM_QUEUED:
+            self._queued += size
             self._lines.put(line)
         else:
             self._dropped += 1
@@ -45,13 +49,17 @@ class LineWriter:
 
     def _write_lines(self) -> None:
         while (line := self._lines.get()) is not None:
-            data = line.encode(errors="backslashreplace")
-            try:
-                while data:
+            size, data = len(line), line.encode(errors="backslashreplace")
+            self._queued -= size
+            while data:
+                try:
                     data = data[os.write(self._descriptor, data) :]
-            except OSError:
-                self._dropped += 1
-                continue
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                self._on_dropped(dropped)
+                except BlockingIOError:  # another process has made the pipe or terminal non-blocking
+                    sleep(0.01)
+                except OSError:
+                    self._dropped += 1
+                    break
+            else:
+                if self._dropped:
+                    dropped, self._dropped = self._dropped, 0
+                    self._on_dropped(dropped)
