@@ -291,6 +291,12 @@ def test_slow_readers_of_metrics_do_not_stop_others(running: Service, metrics_po
         wait_until(are_closed, IN_TIME)
 
 
+def test_metrics_are_served_whatever_the_headers_are(running: Service, metrics_port: int) -> None:
+    head = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: \xff\r\nAccept-Encoding: \xff\r\n\r\n"
+    with connected(f"http://127.0.0.1:{metrics_port}", 1, head) as (client,):
+        assert read_all(client).startswith(b"HTTP/1.1 200 ")
+
+
 def test_paths_of_clients_are_not_labels(running: Service, metrics_port: int) -> None:
     logged = len(running.output())
     for method, name in [(method, f"{'a/' * i}{i}.txt") for i in range(10) for method in ("GET", "HEAD")]:

@@ -91,8 +91,9 @@ def _check_port(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # Python adds the address
         raise click.ClickException(
-            f"Cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Free the port, or set HOST and PORT."
+            f"Cannot listen on {host}:{port} ({reason}). Free the port, or set HOST and PORT."
         ) from None
 
 
@@ -114,6 +115,8 @@ class Commands(click.Group):
 @click.pass_context
 def main(context: click.Context, *, reload: bool) -> None:
     """Serve on HOST and PORT until stopped, or run a command."""
+    if sys.stdout is None:  # its descriptor is closed, and another file could get it
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # its encoding may not have all characters
     if context.invoked_subcommand is None:

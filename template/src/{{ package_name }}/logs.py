@@ -44,7 +44,10 @@ def configure_logging(settings: Settings, processors: Sequence[Processor] = (), 
         output: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         output = [
-            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            _escape_controls,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
 
     numbers = logging.getLevelNamesMapping()
@@ -103,6 +106,14 @@ def _add_extra(logger: WrappedLogger, method: str, event: EventDict) -> EventDic
 
 def _rename_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     event["logger"] = event.pop("logger_name", None)  # structlog takes no initial value of that name
+    return event
+
+
+def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Escape characters that control a terminal. Messages and tracebacks keep their lines."""
+    for name in event.keys() - {"event", "exception", "stack"}:
+        if isinstance(value := event[name], str) and not value.isprintable():
+            event[name] = value.encode("unicode_escape").decode()
     return event
 
 

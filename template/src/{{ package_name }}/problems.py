@@ -41,6 +41,7 @@ STATUSES: dict[type[ServiceError], int] = {
 """The status of each error and its subclasses."""
 
 RETRY_AFTER = "1"  # seconds
+MAXIMUM_ERRORS = 100  # a body of 1 MB can have 100,000
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
@@ -137,7 +138,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> ProblemResp
     assert isinstance(error, RequestValidationError)
     errors = [
         FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
-        for problem in error.errors()
+        for problem in error.errors()[:MAXIMUM_ERRORS]
     ]
     return problem_response(request, 422, "Invalid values: `errors` names each field and its rule.", errors=errors)
 

@@ -21,6 +21,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from starlette.types import Receive, Scope, Send
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from . import __version__
@@ -97,7 +98,12 @@ async def _serve_metrics(host: str, port: int) -> AsyncIterator[None]:
 
     from .http_protocol import LimitedHTTPProtocol
 
-    config = Config(make_asgi_app(), log_config=None, access_log=False)
+    metrics_app = make_asgi_app()
+
+    async def without_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        await metrics_app({**scope, "headers": []}, receive, send)  # it fails for headers that are not UTF-8
+
+    config = Config(without_headers, log_config=None, access_log=False)
     protocol = partial(LimitedHTTPProtocol, config, state := ServerState(), {})
     try:
         server = await asyncio.get_running_loop().create_server(protocol, host, port)

@@ -217,6 +217,12 @@ async def test_query_is_refused(client: AsyncClient, log_lines: list[EventDict],
     assert not [line for line in log_lines if line["log_level"] == "error"]
 
 
+async def test_response_names_only_the_first_hundred_errors(client: AsyncClient) -> None:
+    response = await client.post("/entries", json=dict.fromkeys(map(str, range(50_000))))
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) == 100
+
+
 @pytest.mark.parametrize("query", ["text=%ED%A0%80", "text=%FF", "text=%EF%BF%BF"])
 async def test_query_that_is_not_utf8_finds_nothing(client: AsyncClient, query: str) -> None:
     response = await client.get(f"/entries?{query}")

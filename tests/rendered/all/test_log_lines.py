@@ -28,6 +28,15 @@ def test_lines_of_service_and_libraries_have_the_same_format(
     assert "Not found: x" in foreign
 
 
+def test_values_cannot_control_a_terminal(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    configure_logging(settings.model_copy(update={"log_format": "console"}))
+    get_logger("service").info("first\nsecond", path="/a\x1b[31m\x9b\0\u202e", name="Käse")
+    lines = capsys.readouterr().out
+    assert "first\nsecond" in lines
+    assert r"path=/a\x1b[31m\x9b\x00\u202e" in lines
+    assert "name=Käse" in lines
+
+
 def test_exception_is_part_of_the_log_line(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     configure_logging(settings.model_copy(update={"log_format": "json"}))
     try:

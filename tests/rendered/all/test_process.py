@@ -29,6 +29,14 @@ def test_process_serves_until_sigterm() -> None:
         assert process.wait(10) == 0
 
 
+def test_process_without_standard_output_serves() -> None:
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'my_service'])"
+    with serving("-c", code) as (process, url):
+        assert httpx2.get(f"{url}/docs").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
 def test_head_sends_no_body() -> None:
     with serving(*SERVE) as (_, url):
         for path in ("/health", "/openapi.json", "/docs", "/nowhere"):
