@@ -86,8 +86,7 @@ class Database:
         Raises:
             DatabaseUnavailableError: no connection could be opened, or none became free in time.
         """
-        async with self._connection_slot(), self.sessions() as session:
-            await _open_connection(session)
+        async with self._connected(self.sessions) as session:
             yield session
             await session.commit()
             for action in session.info.get(AFTER_COMMIT, ()):
@@ -101,8 +100,7 @@ class Database:
             DatabaseUnavailableError: no connection could be opened, or none became free in time.
             InvalidRequestError: the session was used for something that needs a transaction.
         """
-        async with self._connection_slot(), self.read_only_sessions() as session:
-            await _open_connection(session)
+        async with self._connected(self.read_only_sessions) as session:
             yield session
             if session.new or session.dirty or session.deleted:
                 _refuse("write")
@@ -128,7 +126,7 @@ class Database:
             task.cancel()
 
     @asynccontextmanager
-    async def _connection_slot(self) -> AsyncIterator[None]:
+    async def _connected(self, sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
         timeout = self.engine.pool.timeout()  # type: ignore[attr-defined]
         self._waiting += 1
         try:
@@ -140,7 +138,13 @@ class Database:
         finally:
             self._waiting -= 1
         try:
-            yield
+            async with sessions() as session:
+                try:
+                    await session.connection()
+                except CONNECTION_ERRORS as error:
+                    logger.warning("database_unavailable", reason=error_summary(error))
+                    raise DatabaseUnavailableError from error
+                yield session
         finally:
             self._queue.release()
 
@@ -194,14 +198,6 @@ def _log_slow_statements(engine: Engine, threshold: float) -> None:
             log_if_slow(context.connection, None, context.statement)
 
     event.listen(engine, "after_cursor_execute", log_if_slow)
-
-
-async def _open_connection(session: AsyncSession) -> None:
-    try:
-        await session.connection()
-    except CONNECTION_ERRORS as error:
-        logger.warning("database_unavailable", reason=error_summary(error))
-        raise DatabaseUnavailableError from error
 
 
 def connection_error(url: URL, error: BaseException) -> OperatorError:
