@@ -157,13 +157,24 @@ def routes() -> None:
 @main.command()
 def health() -> None:
     """Check that the process on PORT is ready. Exit status 1 if it is not."""
+    from .health import HEALTH_PREFIX
     from .schemas.health import HealthReport
 
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection(host, settings.port)
+        with closing(writer):
+            writer.write(f"GET {HEALTH_PREFIX}/ready HTTP/1.0\r\n\r\n".encode())
+            try:
+                return await reader.readexactly(65536)
+            except asyncio.IncompleteReadError as complete:
+                return complete.partial
+
     answer = b""
     try:
-        answer = asyncio.run(_get_health(host, settings.port))
+        answer = asyncio.run(asyncio.wait_for(ask(), timeout=5))
         report = HealthReport.model_validate_json(answer.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError) as error:
         got = answer.partition(b"\r\n")[0] if isinstance(error, ValueError) else error
@@ -174,20 +185,6 @@ def health() -> None:
     click.echo(", ".join(f"{name}: {state}" for name, state in report.checks.items()))
     if report.status != "ok":
         raise SystemExit(1)
-
-
-async def _get_health(host: str, port: int) -> bytes:
-    """Return the response to a request for readiness, at most its first 64 KiB."""
-    from .health import HEALTH_PREFIX
-
-    async with asyncio.timeout(5):
-        reader, writer = await asyncio.open_connection(host, port)
-        with closing(writer):
-            writer.write(f"GET {HEALTH_PREFIX}/ready HTTP/1.0\r\n\r\n".encode())
-            response = b""
-            while len(response) < 65536 and (part := await reader.read(65536)):
-                response += part
-            return response
 
 
 if __name__ == "__main__":
