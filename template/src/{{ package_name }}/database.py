@@ -61,20 +61,18 @@ class Database:
         Raises:
             OperatorError: it did not answer within `DATABASE_STARTUP_TIMEOUT`.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.database_startup_timeout
+        deadline = monotonic() + self._settings.database_startup_timeout
         delay = 0.1
         while True:
             try:
                 async with self.probe_engine.connect() as connection:
                     await connection.execute(text("SELECT 1"))
                 await self.backend.check_connection_limit(self.probe_engine, self._settings)
+                break
             except CONNECTION_ERRORS as error:
-                if loop.time() + delay > deadline:
+                if monotonic() + delay > deadline:
                     raise connection_error(self._settings.database_url, error) from error
                 logger.warning("database_not_ready", reason=error_summary(error), retry_seconds=delay)
-            else:
-                break
             await asyncio.sleep(delay)
             delay = min(2 * delay, 5.0)
         self._trimming = asyncio.create_task(self.backend.trim_pool(self.engine))
