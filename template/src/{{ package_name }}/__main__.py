@@ -41,8 +41,7 @@ class Server(uvicorn.Server):
             signal.signal(signal.SIGHUP, self.handle_exit)
         self._starting = asyncio.current_task()
         await super().startup(sockets)
-        # Excludes everything loaded so far from garbage collection. Each full collection would block the event loop for
-        # about 50 ms.
+        # Excludes everything loaded so far from garbage collection, which would block the event loop for about 50 ms.
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

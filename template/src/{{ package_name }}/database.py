@@ -44,8 +44,7 @@ class Database:
             _log_slow_statements(self.engine.sync_engine, settings.database_slow_query_threshold)
         # Health checks do not wait behind requests, nor take a connection from them.
         self.probe_engine = self.backend.create_probe_engine(settings)
-        # A session that is used after its end raises an error. By default, it would open a new transaction, which
-        # nobody ends.
+        # A session that is used after its end raises an error. By default, it would open a transaction without an end.
         options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
         self.sessions = async_sessionmaker(self.engine, **options)
         read_only = self.engine.execution_options(**self.backend.read_only_options())
