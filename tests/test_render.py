@@ -22,7 +22,9 @@ TRACES = {
     "plain": re.compile(r"schema_namespace(?!: ''|`)|[Ss]chema namespace|CreateSchema"),
     "namespaced": re.compile(r"Ignore tables without a model"),
     "bare": re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
-    "without users": re.compile(r"argon2|pyjwt|\bjwt\b|UserSession|/auth\b|create_user|REFRESH_TOKEN|rate_limit|valkey|redis", re.IGNORECASE),
+    "without users": re.compile(
+        r"argon2|pyjwt|\bjwt\b|UserSession|/auth\b|create_user|REFRESH_TOKEN|rate_limit|valkey", re.IGNORECASE
+    ),
     "pip-tools": re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),
     "uv": re.compile(r"pip-tools|pip-compile|piptools|requirements-dev|flit-core>=4\",$"),
     "github": re.compile(r"gitlab", re.IGNORECASE),

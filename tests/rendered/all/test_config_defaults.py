@@ -69,7 +69,7 @@ def uncomment(heading: str) -> None:
 @pytest.mark.parametrize("heading", ["# Example for development", "# Example for production"])
 def test_uncommented_example_overrides_the_defaults(monkeypatch: pytest.MonkeyPatch, heading: str) -> None:
     uncomment(heading)
-    monkeypatch.setenv("SECRET_KEY", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")
     settings = get_settings()
     assert settings.environment == heading.rpartition(" ")[2]
     assert settings.cors_origins != []

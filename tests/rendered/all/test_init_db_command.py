@@ -68,7 +68,7 @@ def test_reset_is_refused_in_production() -> None:
     assert "ENVIRONMENT=production" in finished.stderr
 
 
-PRODUCTION = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 32}
+PRODUCTION = {"ENVIRONMENT": "production", "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv"}
 
 
 @pytest.mark.usefixtures("empty_database")
