@@ -62,7 +62,7 @@ async def test_database_is_probed_in_the_background(app: FastAPI) -> None:
 
 async def test_readiness_fails_until_the_database_is_migrated(app: FastAPI, client: AsyncClient) -> None:
     health = app.state.health
-    known = health._applied_revisions() | {"later"}
+    known = health._applied | {"later"}
     health._revisions = replace(health._revisions, latest=frozenset({"later"}), known=known)
     response = await client.get("/health/ready")
     assert response.status_code == 503

@@ -4,16 +4,13 @@ import asyncio
 import gc
 import importlib
 import io
-import json
 import os
 import pkgutil
 import signal
 import socket
 import sys
 import threading
-from contextlib import suppress
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from contextlib import closing, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +25,6 @@ from .logs import configure_logging
 # The application is imported only where it is needed: it takes longer than everything else here.
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from .health import Health
 
 
 class Server(uvicorn.Server):
@@ -46,8 +41,7 @@ class Server(uvicorn.Server):
             signal.signal(signal.SIGHUP, self.handle_exit)
         self._starting = asyncio.current_task()
         await super().startup(sockets)
-        # Excludes everything loaded so far from garbage collection. Each full collection would block the event loop for
-        # about 50 ms.
+        # Excludes everything loaded so far from garbage collection, which would block the event loop for about 50 ms.
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -61,7 +55,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own handler raises the signal again at the end, so that a normal stop would look like a failure.
         loop = asyncio.get_running_loop()
-        health: Health | None = getattr(self._app.state, "health", None)
+        health = getattr(self._app.state, "health", None)
         if not self.started and self._starting:
             loop.call_soon_threadsafe(self._starting.cancel)  # for example while it waits for the database
         elif health is None or health.draining or not self._shutdown_delay:
@@ -166,31 +160,32 @@ def routes() -> None:
 def health() -> None:
     """Check that the process on PORT is ready. Exit status 1 if it is not."""
     from .health import HEALTH_PREFIX
+    from .schemas.health import HealthReport
 
     settings = get_settings()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    connection = HTTPConnection(host, settings.port, timeout=5)
-    # The timeout of the connection begins again with each byte.
-    deadline = threading.Timer(5, lambda: opened.shutdown(socket.SHUT_RDWR))
-    got = ""
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection(host, settings.port)
+        with closing(writer):
+            writer.write(f"GET {HEALTH_PREFIX}/ready HTTP/1.0\r\n\r\n".encode())
+            try:
+                return await reader.readexactly(65536)
+            except asyncio.IncompleteReadError as complete:
+                return complete.partial
+
+    answer = b""
     try:
-        connection.connect()
-        opened = connection.sock  # a response without length removes it from the connection
-        deadline.start()
-        connection.request("GET", f"{HEALTH_PREFIX}/ready")
-        response = connection.getresponse()
-        got = f"status {response.status} without checks"
-        checks = json.loads(response.read(65536))["checks"]
-        click.echo(", ".join(f"{name}: {state}" for name, state in checks.items()))
-    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        answer = asyncio.run(asyncio.wait_for(ask(), timeout=5))
+        report = HealthReport.model_validate_json(answer.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError) as error:
+        got = answer.partition(b"\r\n")[0] if isinstance(error, ValueError) else error
         raise click.ClickException(
-            f"No health report from {host}:{settings.port} ({got or str(error).strip()}). "
+            f"No health report from {host}:{settings.port} ({got!r}). "
             "Check that the service runs, and that HOST and PORT are its address."
         ) from None
-    finally:
-        deadline.cancel()
-        connection.close()
-    if response.status != HTTPStatus.OK:
+    click.echo(", ".join(f"{name}: {state}" for name, state in report.checks.items()))
+    if report.status != "ok":
         raise SystemExit(1)
 
 

@@ -43,8 +43,7 @@ class Database:
             _log_slow_statements(self.engine.sync_engine, settings.database_slow_query_threshold)
         # Health checks do not wait behind requests, nor take a connection from them.
         self.probe_engine = self.backend.create_probe_engine(settings)
-        # A session that is used after its end raises an error. By default, it would open a new transaction, which
-        # nobody ends.
+        # A session that is used after its end raises an error. By default, it would open a transaction without an end.
         options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
         self.sessions = async_sessionmaker(self.engine, **options)
         read_only = self.engine.execution_options(**self.backend.read_only_options())
@@ -60,20 +59,18 @@ class Database:
         Raises:
             OperatorError: it did not answer within `DATABASE_STARTUP_TIMEOUT`.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.database_startup_timeout
+        deadline = monotonic() + self._settings.database_startup_timeout
         delay = 0.1
         while True:
             try:
                 async with self.probe_engine.connect() as connection:
                     await connection.execute(text("SELECT 1"))
                 await self.backend.check_connection_limit(self.probe_engine, self._settings)
+                break
             except CONNECTION_ERRORS as error:
-                if loop.time() + delay > deadline:
+                if monotonic() + delay > deadline:
                     raise connection_error(self._settings.database_url, error) from error
                 logger.warning("database_not_ready", reason=error_summary(error), retry_seconds=delay)
-            else:
-                break
             await asyncio.sleep(delay)
             delay = min(2 * delay, 5.0)
         self._trimming = asyncio.create_task(self.backend.trim_pool(self.engine))
@@ -85,8 +82,7 @@ class Database:
         Raises:
             DatabaseUnavailableError: no connection could be opened, or none became free in time.
         """
-        async with self._connection_slot(), self.sessions() as session:
-            await _open_connection(session)
+        async with self._connected(self.sessions) as session:
             yield session
             await session.commit()
             for action in session.info.get(AFTER_COMMIT, ()):
@@ -100,8 +96,7 @@ class Database:
             DatabaseUnavailableError: no connection could be opened, or none became free in time.
             InvalidRequestError: the session was used for something that needs a transaction.
         """
-        async with self._connection_slot(), self.read_only_sessions() as session:
-            await _open_connection(session)
+        async with self._connected(self.read_only_sessions) as session:
             yield session
             if session.new or session.dirty or session.deleted:
                 _refuse("write")
@@ -127,7 +122,7 @@ class Database:
             task.cancel()
 
     @asynccontextmanager
-    async def _connection_slot(self) -> AsyncIterator[None]:
+    async def _connected(self, sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
         timeout = self.engine.pool.timeout()  # type: ignore[attr-defined]
         self._waiting += 1
         try:
@@ -139,7 +134,13 @@ class Database:
         finally:
             self._waiting -= 1
         try:
-            yield
+            async with sessions() as session:
+                try:
+                    await session.connection()
+                except CONNECTION_ERRORS as error:
+                    logger.warning("database_unavailable", reason=error_summary(error))
+                    raise DatabaseUnavailableError from error
+                yield session
         finally:
             self._queue.release()
 
@@ -195,14 +196,6 @@ def _log_slow_statements(engine: Engine, threshold: float) -> None:
     def fail(error: ExceptionContext) -> None:
         if hasattr(error.execution_context, "started"):
             log_if_slow(error.execution_context)
-
-
-async def _open_connection(session: AsyncSession) -> None:
-    try:
-        await session.connection()
-    except CONNECTION_ERRORS as error:
-        logger.warning("database_unavailable", reason=error_summary(error))
-        raise DatabaseUnavailableError from error
 
 
 def connection_error(url: URL, error: BaseException) -> OperatorError:

@@ -66,24 +66,18 @@ class Health:
         if started > self._probed_at:
             self._applied, self._probed_at, self._finished_at = applied, started, monotonic()
 
-    def database_answers(self) -> bool:
-        return self._applied_revisions() is not None
-
     def checks(self) -> dict[str, bool]:
         """Return the conditions for serving requests, and whether each holds."""
-        applied = self._applied_revisions()
+        is_current = self._interval == 0 or monotonic() - self._finished_at < self._interval + MAXIMUM_DELAY
+        applied = self._applied if is_current else None
         return {
             "database": applied is not None,
             "migrations": applied is not None and self._revisions.is_compatible(applied),
             "accepting": not self.draining,
         }
 
-    def _applied_revisions(self) -> frozenset[str] | None:
-        """Return the applied revisions, or None if the database is down, read-only or silent."""
-        current = self._interval == 0 or monotonic() - self._finished_at < self._interval + MAXIMUM_DELAY
-        return self._applied if current else None
-
     async def _query_revisions(self) -> frozenset[str] | None:
+        """Return the applied revisions, or None if the database is down, read-only or silent."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT), self._database.probe_engine.connect() as connection:
                 if not await self._database.backend.is_writable(connection):

@@ -1,6 +1,7 @@
 """The migrations of this code, for the service and its scripts."""
 
 import ast
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,20 +44,12 @@ class Revisions:
 
 def read_revisions(versions: Path = VERSIONS) -> Revisions:
     """Read the revisions from the migration files, as Alembic would, without importing Alembic."""
-    known: set[str] = set()
-    parents: set[str] = set()
+    strings: defaultdict[str, set[str]] = defaultdict(set)  # by the name of the variable
     for path in versions.glob("*.py"):
         for statement in ast.parse(path.read_text("utf-8")).body:
             match statement:
-                case ast.AnnAssign(ast.Name("revision"), _, value) | ast.Assign([ast.Name("revision")], value):
-                    known |= _strings(value)
-                case ast.AnnAssign(ast.Name("down_revision"), _, value) | ast.Assign(
-                    [ast.Name("down_revision")], value
-                ):
-                    parents |= _strings(value)
-    return Revisions(latest=frozenset(known - parents), known=frozenset(known))
-
-
-def _strings(value: ast.expr | None) -> set[str]:
-    constants = (node.value for node in ast.walk(value) if isinstance(node, ast.Constant)) if value else ()
-    return {constant for constant in constants if isinstance(constant, str)}
+                case ast.AnnAssign(ast.Name(name), _, ast.expr() as value) | ast.Assign([ast.Name(name)], value):
+                    constants = (node.value for node in ast.walk(value) if isinstance(node, ast.Constant))
+                    strings[name] |= {constant for constant in constants if isinstance(constant, str)}
+    known = frozenset(strings["revision"])
+    return Revisions(latest=known - strings["down_revision"], known=known)

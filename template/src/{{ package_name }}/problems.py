@@ -1,7 +1,7 @@
 """Error responses: every error is a problem document (RFC 9457)."""
 
 from functools import partial
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -42,7 +42,6 @@ STATUSES: dict[type[ServiceError], int] = {
 
 RETRY_AFTER = "1"  # seconds
 MAXIMUM_ERRORS = 100  # a body of 1 MB can have 100,000
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class ProblemResponse(JSONResponse):
@@ -95,11 +94,11 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def register_problem_handlers(app: FastAPI) -> None:
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(StatementError, _on_database_error)
-    app.add_exception_handler(StaleDataError, _on_stale_data)
+    app.exception_handler(HTTPException)(_on_http_exception)
+    app.exception_handler(RequestValidationError)(_on_invalid_request)
+    app.exception_handler(ServiceError)(_on_service_error)
+    app.exception_handler(StatementError)(_on_database_error)
+    app.exception_handler(StaleDataError)(_on_stale_data)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -112,8 +111,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return description
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code < 200 or error.status_code in (204, 304):  # statuses without a body
         return Response(status_code=error.status_code, headers=headers)
@@ -121,7 +119,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     members = content if isinstance(content, dict) else {}
     detail = None if members or content == _phrase(error.status_code) else str(content)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(method for method in METHODS if _is_allowed(request, method))
+        headers["Allow"] = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
         detail = detail or f"This path does not support {request.method}. It supports {headers['Allow']}."
     elif error.status_code == HTTPStatus.NOT_FOUND:
         detail = detail or "This path does not exist."
@@ -134,8 +132,7 @@ def _is_allowed(request: Request, method: str) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, RequestValidationError)
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> ProblemResponse:
     errors = [
         FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
         for problem in error.errors()[:MAXIMUM_ERRORS]
@@ -143,14 +140,13 @@ async def _on_invalid_request(request: Request, error: Exception) -> ProblemResp
     return problem_response(request, 422, "Invalid values: `errors` names each field and its rule.", errors=errors)
 
 
-async def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
+async def _on_service_error(request: Request, error: ServiceError) -> ProblemResponse:
     status = next(STATUSES[parent] for parent in type(error).__mro__ if parent in STATUSES)
     return problem_response(request, status, str(error))
 
 
-async def _on_database_error(request: Request, error: Exception) -> ProblemResponse:
+async def _on_database_error(request: Request, error: StatementError) -> ProblemResponse:
     """Answer errors that no repository handles, such as those of a commit."""
-    assert isinstance(error, StatementError)
     database: Database = request.app.state.database
     if database.backend.is_invalid_value(error):
         logger.warning("invalid_value", reason=error_summary(error))
@@ -164,6 +160,6 @@ async def _on_database_error(request: Request, error: Exception) -> ProblemRespo
     return await _on_service_error(request, answer)
 
 
-async def _on_stale_data(request: Request, error: Exception) -> ProblemResponse:
+async def _on_stale_data(request: Request, error: StaleDataError) -> ProblemResponse:
     """Answer a commit of changes to a `Versioned` entity that another transaction has changed."""
     return await _on_service_error(request, ConflictError("Another request has changed this entity. Read it again."))

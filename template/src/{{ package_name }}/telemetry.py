@@ -8,8 +8,8 @@ these variables is set, it imports no SDK.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from time import time_ns
 from typing import Any
@@ -29,7 +29,6 @@ from .config import Settings
 from .database import Database
 from .errors import OperatorError
 from .health import Health, is_health_path
-from .schemas.health import PoolStatus
 
 SCOPE = __name__.partition(".")[0]
 RESERVED = frozenset({"event", "level", "timestamp", "exc_info"})
@@ -62,7 +61,7 @@ def fastapi_config(settings: Settings) -> TelemetryConfig:
         "auto_configure": True,
         # A span for each dependency would make every request 50 % more expensive.
         "operation_spans": False,
-        "exclude": lambda scope: is_health_path(scope),
+        "exclude": is_health_path,
     }
 
 
@@ -78,13 +77,12 @@ async def instrument(database: Database, health: Health, settings: Settings) -> 
     Raises:
         OperatorError: another process uses `METRICS_PORT`.
     """
-    async with AsyncExitStack() as stack:
-        if settings.metrics_port:
-            await stack.enter_async_context(_serve_metrics(settings.host, settings.metrics_port))
+    serving = _serve_metrics(settings.host, settings.metrics_port) if settings.metrics_port else nullcontext()
+    async with serving:
         if enabled():
             _trace_statements(database.engine.sync_engine)
         if enabled() or settings.metrics_port:
-            stack.enter_context(_measure(database, health))
+            _measure(database, health)
         yield
 
 
@@ -126,43 +124,30 @@ async def _serve_metrics(host: str, port: int) -> AsyncIterator[None]:
         provider.remove_metric_reader(reader)
 
 
-@contextmanager
-def _measure(database: Database, health: Health) -> Iterator[None]:
+def _measure(database: Database, health: Health) -> None:
     pool = {"db.client.connection.pool.name": "main"}
-    active = True
 
-    def measure_pool(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            status = database.pool_status()
-            yield Observation(status.in_use, {**pool, "db.client.connection.state": "used"})
-            yield Observation(status.idle, {**pool, "db.client.connection.state": "idle"})
+    def read_connections(_: CallbackOptions) -> Iterator[Observation]:
+        status = database.pool_status()
+        yield Observation(status.in_use, {**pool, "db.client.connection.state": "used"})
+        yield Observation(status.idle, {**pool, "db.client.connection.state": "idle"})
 
-    def measure_health(options: CallbackOptions) -> Iterator[Observation]:
-        if active:
-            for name, passed in health.checks().items():
-                yield Observation(int(passed), {"check": name})
+    def read(number: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        return lambda _: [Observation(getattr(database.pool_status(), number), pool)]
 
-    def measure_status(name: str, unit: str, description: str, read: Callable[[PoolStatus], int]) -> None:
-        def measure(options: CallbackOptions) -> Iterator[Observation]:
-            if active:
-                yield Observation(read(database.pool_status()), pool)
-
-        meter.create_observable_up_down_counter(f"db.client.connection.{name}", [measure], unit, description)
+    def read_checks(_: CallbackOptions) -> Iterator[Observation]:
+        for name, passed in health.checks().items():
+            yield Observation(int(passed), {"check": name})
 
     meter = metrics.get_meter(SCOPE, __version__)
-    meter.create_observable_up_down_counter(
-        "db.client.connection.count", [measure_pool], "{connection}", "Connections by state"
-    )
-    measure_status("overflow", "{connection}", "Connections beyond the pool size", lambda status: status.overflow)
-    measure_status("max", "{connection}", "Connections that the process may open", lambda status: status.limit)
-    measure_status(
-        "pending_requests", "{request}", "Requests that wait for a connection", lambda status: status.waiting
-    )
-    meter.create_observable_gauge("health.check", [measure_health], "1", "1 if the check passes, else 0")
-    try:
-        yield
-    finally:
-        active = False
+    for name, callback, unit, description in (
+        ("count", read_connections, "{connection}", "Connections by state"),
+        ("overflow", read("overflow"), "{connection}", "Connections beyond the pool size"),
+        ("max", read("limit"), "{connection}", "Connections that the process may open"),
+        ("pending_requests", read("waiting"), "{request}", "Requests that wait for a connection"),
+    ):
+        meter.create_observable_up_down_counter(f"db.client.connection.{name}", [callback], unit, description)
+    meter.create_observable_gauge("health.check", [read_checks], "1", "1 if the check passes, else 0")
 
 
 def _trace_statements(engine: Engine) -> None:

@@ -62,7 +62,6 @@ class Backend(Protocol):
 
     async def is_writable(self, connection: AsyncConnection) -> bool:
         """Return whether the server accepts writes; a standby does not."""
-        return True
 
     def is_transient(self, error: DBAPIError) -> bool:
         """Return whether the same statement may succeed a moment later."""

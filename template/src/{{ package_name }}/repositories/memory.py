@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
+from operator import gt, lt
 from typing import Any, Generic
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import Column, Index, TypeDecorator, UniqueConstraint, inspect
 from sqlalchemy.exc import IntegrityError
 
@@ -27,12 +29,7 @@ class InMemoryRepository(Generic[ModelT]):
     def __init__(self, model: type[ModelT] | None = None) -> None:
         if model is not None:
             self.model = model
-        self._columns: dict[str, Column[Any]] = {
-            attribute.key: column
-            for attribute in inspect(self.model).column_attrs
-            for column in attribute.columns
-            if isinstance(column, Column)
-        }
+        self._columns: dict[str, Column[Any]] = dict(inspect(self.model).columns)
         self._unique = _unique_attributes(self.model.__table__, self._columns)
         self._rows: dict[UUID, dict[str, Any]] = {}
 
@@ -60,14 +57,13 @@ class InMemoryRepository(Generic[ModelT]):
         def position(row: dict[str, Any]) -> Position:
             return row[page.sort], row["id"]
 
-        def is_selected(row: dict[str, Any]) -> bool:
-            if any(row[name] != value for name, value in page.filters.items()):
-                return False
-            if page.after is None:
-                return True
-            return position(row) < page.after if page.descending else position(row) > page.after
-
-        rows = sorted(filter(is_selected, self._rows.values()), key=position, reverse=page.descending)
+        is_after = lt if page.descending else gt
+        rows = [
+            row
+            for row in sorted(self._rows.values(), key=position, reverse=page.descending)
+            if all(row[name] == value for name, value in page.filters.items())
+            if page.after is None or is_after(position(row), page.after)
+        ]
         return [self._entity(row) for row in rows[: page.limit]]
 
     async def save(self, entity: ModelT) -> ModelT:
@@ -142,13 +138,9 @@ def _default(column: Column[Any]) -> Any:
     sql = re.sub(r"^'(.*)'$", r"\1", str(default).partition("::")[0])
     stored_as = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
     kind: Any = stored_as.python_type
+    if kind is datetime and sql.lower() in ("current_timestamp", "now()"):
+        return datetime.now(UTC)
     try:
-        if kind is datetime and sql.lower() in ("current_timestamp", "now()"):
-            return datetime.now(UTC)
-        if kind is bool:
-            return sql.lower() in ("true", "1")
-        if kind in (datetime, date, time):
-            return kind.fromisoformat(sql)
-        return json.loads(sql) if kind is object else kind(sql)
-    except (ValueError, ArithmeticError) as error:
+        return json.loads(sql) if kind is object else TypeAdapter(kind).validate_strings(sql)
+    except ValueError as error:
         raise NotImplementedError(f"{column}: the repository in memory cannot evaluate the default {sql}") from error

@@ -18,7 +18,7 @@ async def check_liveness() -> HealthReport:
 @router.get("/db", responses={503: {"model": DatabaseReport, "description": "Unavailable"}})
 async def check_database(health: HealthDep, database: DatabaseDep, response: Response) -> DatabaseReport:
     """Check that the database answers, and report the connection pool."""
-    report = _report(response, database=health.database_answers())
+    report = _report(response, database=health.checks()["database"])
     return DatabaseReport(**report.model_dump(), pool=database.pool_status())
 
 
