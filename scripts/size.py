@@ -26,7 +26,7 @@ HEADING = """\
 # Columns: lines of Python in src, in tests, in scripts and alembic; Python files; all files; lines of README.md.
 """
 COLUMNS = ("src", "tests", "scripts+alembic", "python-files", "files", "readme")
-BUDGET = {"src": 4000, "tests": 2100, "scripts+alembic": 550, "python-files": 95, "readme": 100}
+BUDGET = {"src": 4350, "tests": 2250, "scripts+alembic": 400, "python-files": 95, "readme": 100}
 """Limits for the default answers."""
 
 Sizes = dict[str, dict[str, int]]
