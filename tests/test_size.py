@@ -36,7 +36,7 @@ def test_growth_is_reported_with_option_column_and_remedy() -> None:
 def test_budgets_apply_only_to_the_default_answers() -> None:
     sizes = {name: dict.fromkeys(size.COLUMNS, 1000) for name in ("default", "auth=jwt")}
     assert size.excess(sizes, sizes) == [
-        "default: scripts+alembic is 1000, budget 550. Make it smaller.",
+        "default: scripts+alembic is 1000, budget 400. Make it smaller.",
         "default: python-files is 1000, budget 95. Make it smaller.",
         "default: readme is 1000, budget 100. Make it smaller.",
     ]
