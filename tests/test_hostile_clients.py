@@ -217,6 +217,12 @@ def test_large_head_is_answered_with_431(running: Service, end: bytes) -> None:
         assert read_all(client).startswith(b"HTTP/1.1 431 ")
 
 
+def test_more_than_ten_pipelined_requests_are_refused(running: Service) -> None:
+    head = b"GET /wait/1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    with connected(running.url, 1, 12 * head) as (client,):
+        assert read_all(client).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("start", [b"GET /", b"GET /wait/0 HTTP/1.1\r\nHost: a\r\n\r\nGET /"], ids=["first", "second"])
 def test_slow_heads_are_disconnected(running: Service, start: bytes) -> None:
     with connected(running.url, 3, start) as clients:

@@ -14,8 +14,8 @@ HEAD_TIMEOUT = 10.0
 SEND_TIMEOUT = 10.0
 """Seconds without progress until a client that does not read its response is disconnected."""
 
-MAXIMUM_PIPELINE = 100
-"""Requests that wait for the response to an earlier request of their connection."""
+MAXIMUM_PIPELINE = 10
+"""Requests that wait for an earlier one of their connection. A new connection waits for those of all connections."""
 
 
 class LimitedHTTPProtocol(HttpToolsProtocol):
