@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +47,16 @@ class Server(uvicorn.Server):
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        from .http_protocol import LimitedHTTPProtocol
+
+        accepted = [connection for server in self.servers for connection in _accept_waiting(server)]
         for server in self.servers:
             server.close()
         # Requests that are on their way on open connections are still answered, with `Connection: close`.
         self._app.state.health.draining = True
+        protocol = partial(LimitedHTTPProtocol, self.config, self.server_state, self.lifespan.state)
+        for connection in accepted:
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
         await asyncio.sleep(0.1)
         await super().shutdown(sockets)
 
@@ -64,6 +72,15 @@ class Server(uvicorn.Server):
         else:
             health.draining = True
             loop.call_later(self._shutdown_delay, setattr, self, "should_exit", True)
+
+
+def _accept_waiting(server: asyncio.Server) -> Iterator[socket.socket]:
+    """Accept the connections that wait in the backlog. Closing the server would reset them."""
+    for listener in server.sockets:
+        with socket.socket(fileno=os.dup(listener.fileno())) as copy, suppress(OSError):
+            copy.setblocking(False)
+            while True:
+                yield copy.accept()[0]
 
 
 def _options(settings: Settings) -> dict[str, Any]:
