@@ -21,15 +21,15 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from ...schemas.item import ItemRead
-from .items import ServiceDep
+from .items import ReaderDep
 
 router = APIRouter(prefix="/more")
 """
 OURS_ROUTE = """
 
 @router.get("/{number}/{{item_id}}", response_model=ItemRead)
-async def read_{number}(item_id: UUID, service: ServiceDep) -> object:
-    return await service.get(item_id)
+async def read_{number}(item_id: UUID, reader: ReaderDep) -> object:
+    return await reader.get(item_id)
 """
 PEER_MORE = """
 from peer_service.db.dao.dummy_dao import DummyDAO
@@ -91,7 +91,7 @@ def middle_page(subject: Subject, rows: int) -> Route:
 
 
 def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, counts: tuple[int, ...]) -> None:
-    """CPU seconds to the first healthy answer, and memory, with more routes of the subject's own kind."""
+    """CPU seconds to the first healthy answer, memory, and microseconds of a request that is compared with each route."""
     enlarged = {count: [enlarge(subject, count) for subject in subjects.values()] for count in counts}
     for _ in range(rounds):
         for count, variants in enlarged.items():
@@ -99,6 +99,8 @@ def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, c
                 with variant.serving() as server:
                     table.row(ROUTES, f"{count} more routes, CPU", "s").add(variant.name, server.start.cpu)
                     table.row(ROUTES, f"{count} more routes, PSS", "MB").add(variant.name, server.memory().pss)
+                    missing = load(server, Route("GET", "/nowhere", status=404), 1, requests=500)
+                    table.row(ROUTES, f"{count} more routes, 404, CPU", "µs").add(variant.name, missing.cpu_per_answer)
 
 
 def enlarge(subject: Subject, routes: int) -> Subject:
