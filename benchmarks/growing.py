@@ -91,7 +91,7 @@ def middle_page(subject: Subject, rows: int) -> Route:
 
 
 def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, counts: tuple[int, ...]) -> None:
-    """CPU seconds to the first healthy answer, memory, and microseconds of a request that is compared with each route."""
+    """CPU seconds to the first healthy answer, memory, and microseconds of a request that matches no route."""
     enlarged = {count: [enlarge(subject, count) for subject in subjects.values()] for count in counts}
     for _ in range(rounds):
         for count, variants in enlarged.items():
