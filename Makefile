@@ -81,7 +81,7 @@ size: $(INSTALLED) ## Print the size of each option's render: make size [args="-
 mutants: $(INSTALLED) ## Plant bugs in a render, and name the tests that find them: make mutants [args="--at ea2be86"]
 	@$(BIN)/python scripts/mutants.py $(args)
 
-bench: $(INSTALLED) $(BENCH_INSTALLED) ## Compare a rendered service with another template's: make bench [args=--quick]
+bench: $(INSTALLED) $(BENCH_INSTALLED) ## Compare a rendered service with two other templates': make bench [args=--quick]
 	@$(BIN)/python benchmarks/bench.py $(args)
 
 bench-profile: $(INSTALLED) $(BENCH_INSTALLED) ## Show where requests spend their processor time, by layer: make bench-profile [args="--seconds 2"]

@@ -1,9 +1,11 @@
-"""Compare the service with a peer and with lower limits, on one machine and one PostgreSQL: `make bench`.
+"""Compare the service with two peers and with lower limits, on one machine and one PostgreSQL: `make bench`.
 
     make bench                                  in about a quarter of an hour
     make bench args=--quick                     with fewer and shorter rounds, in some minutes
     make bench args="--only start,requests"     some sections
     make bench args="--draw results.json"       the figure of a run that was kept
+
+The peers are new projects of fastapi_template (`peer`) and fastapi-fullstack (`vstorm`), with a resource like ours.
 
 A round measures each subject once, one after the other, and the ratios are of the same round: what else the machine
 does affects all of them. Compare the ratios. The absolute figures depend on the machine.
@@ -29,7 +31,7 @@ import rendering
 import starting
 from harness import BenchmarkError, command
 from report import Table, read_json, render, write_json
-from subjects import PACKAGES, PEER, Subject, Workshop, subjects, versions, workshop
+from subjects import PACKAGES, PEER, VSTORM, Subject, Workshop, subjects, versions, workshop
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -135,8 +137,9 @@ def describe(place: Workshop, found: dict[str, Subject], scale: Scale) -> dict[s
         "kernel": platform.release(),
         "python": subprocess.check_output([place.python, "--version"], text=True).strip(),
         "peer": PEER,
+        "vstorm": VSTORM,
         "scale": scale._asdict(),
-        "versions": {name: versions(found[name], PACKAGES) for name in ("ours", "peer")},
+        "versions": {name: versions(found[name], PACKAGES) for name in ("ours", "peer", "vstorm")},
     }
 
 

@@ -42,6 +42,24 @@ PEER_ROUTE = """
 async def read_{number}(name: str, dummy_dao: DummyDAO = Depends()) -> object:
     return await dummy_dao.filter(name)
 """
+VSTORM_MORE = """
+from uuid import UUID
+
+from app.api.deps import ItemSvc
+from app.schemas.item import ItemRead
+"""
+VSTORM_ROUTE = """
+
+@v1_router.get("/more/{number}/{{item_id}}", response_model=ItemRead)
+async def read_{number}(item_id: UUID, item_service: ItemSvc) -> object:
+    return await item_service.get_item(item_id)
+"""
+MORE = {
+    "peer": ("peer_service/web/api/router.py", PEER_MORE, PEER_ROUTE),
+    "vstorm": ("app/api/routes/v1/__init__.py", VSTORM_MORE, VSTORM_ROUTE),
+}
+OFFSETS = {"peer": "offset", "vstorm": "skip"}
+"""The names of the parameter that leaves rows out."""
 
 
 def measure_clients(
@@ -81,8 +99,8 @@ def measure_rows(
 def middle_page(subject: Subject, rows: int) -> Route:
     """The page after half of the rows, as the subject itself would link to it."""
     path = subject.routes["list page"].path
-    if subject.name == "peer":
-        return Route("GET", f"{path}&offset={rows // 2}")
+    if subject.name in OFFSETS:
+        return Route("GET", f"{path}&{OFFSETS[subject.name]}={rows // 2}")
     query = f"SELECT id::text FROM my_service.item ORDER BY id LIMIT 1 OFFSET {rows // 2}"
     middle = sql(database_url(subject), query)
     if subject.name == "ours":
@@ -109,9 +127,10 @@ def enlarge(subject: Subject, routes: int) -> Subject:
         return replace(subject, variables={**subject.variables, "MORE_ROUTES": str(routes)})
     project = subject.cwd.with_name(f"{subject.cwd.name}-{routes}-routes")
     shutil.copytree(subject.cwd, project, ignore=shutil.ignore_patterns(".venv", ".git"), dirs_exist_ok=True)
-    if subject.name == "peer":
-        with (project / "peer_service" / "web" / "api" / "router.py").open("a", encoding="utf-8") as file:
-            file.write(PEER_MORE + "".join(PEER_ROUTE.format(number=number) for number in range(routes)))
+    if subject.name in MORE:
+        router, more, route = MORE[subject.name]
+        with (project / router).open("a", encoding="utf-8") as file:
+            file.write(more + "".join(route.format(number=number) for number in range(routes)))
         return replace(subject, cwd=project)
     package = project / "src" / "my_service" / "api" / "routes"
     (package / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))

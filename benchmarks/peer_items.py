@@ -3,22 +3,18 @@
 The peer's example has two columns, returns lists without an order, and responds to a create with `null`.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 TABLE = """
-CREATE TABLE item_model (
+CREATE TABLE {} (
     id uuid PRIMARY KEY,
     name varchar(100) NOT NULL UNIQUE,
     description varchar(1000),
     created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
+    updated_at timestamptz DEFAULT CURRENT_TIMESTAMP
 )
 """
 
 FILES = {
-    "db/models/item_model.py": """
+    "peer_service/db/models/item_model.py": """
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -37,7 +33,7 @@ class ItemModel(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 """,
-    "db/dao/item_dao.py": """
+    "peer_service/db/dao/item_dao.py": """
 from typing import List, Optional
 from uuid import UUID
 
@@ -68,12 +64,12 @@ class ItemDAO:
         )
         return list(raw_items.scalars().fetchall())
 """,
-    "web/api/items/__init__.py": """
+    "peer_service/web/api/items/__init__.py": """
 from peer_service.web.api.items.views import router
 
 __all__ = ["router"]
 """,
-    "web/api/items/schema.py": """
+    "peer_service/web/api/items/schema.py": """
 from datetime import datetime
 from typing import Optional
 from uuid import UUID
@@ -95,7 +91,7 @@ class ItemModelInputDTO(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     description: Optional[str] = Field(default=None, max_length=1000)
 """,
-    "web/api/items/views.py": """
+    "peer_service/web/api/items/views.py": """
 from typing import List
 from uuid import UUID
 
@@ -126,21 +122,10 @@ async def get_item(item_id: UUID, item_dao: ItemDAO = Depends()) -> ItemModel:
 async def create_item(new_item: ItemModelInputDTO, item_dao: ItemDAO = Depends()) -> ItemModel:
     return await item_dao.create_item(name=new_item.name, description=new_item.description)
 """,
-}
-
-ROUTER = """
+    "peer_service/web/api/router.py": """
 from peer_service.web.api import items
 
 api_router.include_router(items.router, prefix="/items", tags=["items"])
-"""
-
-
-def add_items(project: Path) -> None:
-    """Add the resource to a render of the peer. The caller creates its table."""
-    package = project / "peer_service"
-    for name, content in FILES.items():
-        path = package / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content.lstrip(), "utf-8")
-    with (package / "web" / "api" / "router.py").open("a", encoding="utf-8") as file:
-        file.write(ROUTER)
+""",
+}
+"""Text that is added to the files of a render, by their names."""

@@ -1,4 +1,4 @@
-"""Subjects of the benchmarks: the rendered service, a peer, and lower limits for both."""
+"""Subjects of the benchmarks: the rendered service, two peers, and lower limits for both."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import asyncpg
 import httpx2
 from copier import run_copy
 
+import peer_items
+import vstorm_items
 from harness import ROWS, BenchmarkError, Cost, Route, Server, free_port, row_id, run, serving
-from peer_items import TABLE, add_items
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -31,14 +32,15 @@ from conftest import load_postgres_server  # noqa: E402
 
 LIMITS = Path(__file__).with_name("limits")
 PYTHON_VERSION = "3.13"
-"""Python version of the images that both templates render."""
+"""Python version of the images that all templates render."""
 
-PEER = "fastapi_template==6.1.2"
+PEER, VSTORM = "fastapi_template==6.1.2", "fastapi-fullstack==0.2.21"
 PACKAGES = ("fastapi", "starlette", "sqlalchemy", "asyncpg", "pydantic", "uvicorn", "uvloop", "httptools")
 PEER_OPTIONS = (
     *("--name", "peer_service", "--api-type", "rest", "--db", "postgresql", "--orm", "sqlalchemy", "--ci", "none"),
     *("--migrations", "--dummy", "--routers", "--gunicorn", "--quiet", "--force"),
 )
+VSTORM_OPTIONS = ("--minimal", "--no-logfire", "--ai-framework", "none", "--database", "postgresql")
 THEIR_LIST, THEIR_CREATE = "list page / dummy", "create / dummy"
 """Ours beside the peer's own example, of two columns in no order, and of an answer without the row."""
 
@@ -163,36 +165,15 @@ class Workshop:
         return replace(subject, routes=routes)
 
     def peer(self, url: str) -> Subject:
-        """Return the peer: a new project, installed with its `uv sync` and started with its `python -m`.
-
-        It gets our versions of the libraries that both use.
-        """
+        """Return the peer: a new project, started with its `python -m`."""
         project = self.directory / "peer-with-items"
         shutil.copytree(self.generate_peer(), project)
-        add_items(project)
-        ours = (self.render() / "requirements.txt").read_text("utf-8")
-        constraints = json.dumps(re.findall(r"^[\w.-]+==[\w.]+", ours, re.MULTILINE))
-        configuration = project / "pyproject.toml"
-        text = configuration.read_text("utf-8")
-        configuration.write_text(
-            text.replace("[tool.uv]", f"[tool.uv]\nconstraint-dependencies = {constraints}"), "utf-8"
-        )
-        install: list[str | Path] = [
-            self.uv,
-            "sync",
-            "--quiet",
-            "--no-dev",
-            "--compile-bytecode",
-            "--python",
-            self.python,
-        ]
-        run(install, project, UV_PYTHON_DOWNLOADS="never")
-        python = project / ".venv" / "bin" / "python"
+        python = self.install_peer(project, "peer_service", peer_items.FILES)
         subject = Subject(
             name="peer",
             command=(python, "-m", "peer_service"),
             cwd=project,
-            variables=peer_settings(url) | {"PEER_SERVICE_RELOAD": "False"},
+            variables=peer_settings(url, "PEER_SERVICE_DB_", "BASE") | {"PEER_SERVICE_RELOAD": "False"},
             port_variable="PEER_SERVICE_PORT",
             routes={
                 "health": Route("GET", "/api/health"),
@@ -205,10 +186,54 @@ class Workshop:
             },
             workers_variable="PEER_SERVICE_WORKERS_COUNT",
         )
-        run([python, "-m", "compileall", "-q", "peer_service"], project)
         run([python, "-m", "alembic", "upgrade", "head"], project, **subject.variables)
-        sql(url, TABLE)
+        sql(url, peer_items.TABLE.format("item_model"))
         return subject
+
+    def vstorm(self, url: str) -> Subject:
+        """Return the second peer: a new project, started as its Compose file for production does."""
+        generator = self.install("vstorm-generator", VSTORM).with_name("fastapi-fullstack")
+        run([generator, "create", "vstorm", *VSTORM_OPTIONS], self.directory, FASTAPI_FULLSTACK_RENDER_ONLY="1")
+        project = self.directory / "vstorm" / "backend"
+        python = self.install_peer(project, "app", vstorm_items.FILES)
+        sql(url, peer_items.TABLE.format("items"))
+        secrets = {"SECRET_KEY": uuid4().hex, "API_KEY": uuid4().hex}
+        return Subject(
+            name="vstorm",
+            command=(python, "-m", "uvicorn", "app.main:app"),
+            cwd=project,
+            variables=peer_settings(url, "POSTGRES_", "DB") | {"ENVIRONMENT": "production"} | secrets,
+            port_variable="UVICORN_PORT",
+            routes={
+                "health": Route("GET", "/api/v1/health"),
+                "read by id": Route("GET", "/api/v1/items/{id}"),
+                "read the same id": Route("GET", f"/api/v1/items/{READ}"),
+                "list page": Route("GET", f"/api/v1/items?limit={PAGE}"),
+                "create": Route("POST", "/api/v1/items", _new_row, 201),
+            },
+            workers_variable="WEB_CONCURRENCY",
+        )
+
+    def install_peer(self, project: Path, package: str, files: Mapping[str, str]) -> Path:
+        """Add text to files, and install the project with `uv sync`; its Python is returned.
+
+        It gets our versions of the libraries that both use, also where its own limit for FastAPI is lower.
+        """
+        for name, text in files.items():
+            (project / name).parent.mkdir(exist_ok=True)
+            with (project / name).open("a", encoding="utf-8") as file:
+                file.write(text)
+        ours = re.findall(r"^[\w.-]+==[\w.]+", (self.render() / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+        limits = {"constraint": ours, "override": [pin for pin in ours if pin.startswith("fastapi==")]}
+        lines = "".join(f"{kind}-dependencies = {json.dumps(pins)}\n" for kind, pins in limits.items())
+        configuration = project / "pyproject.toml"
+        before, _, after = configuration.read_text("utf-8").partition("[tool.uv]\n")
+        configuration.write_text(f"{before}\n[tool.uv]\n{lines}{after}", "utf-8")
+        install: list[str | Path] = [self.uv, "sync", "--quiet", "--no-dev", "--compile-bytecode"]
+        run([*install, "--python", self.python], project, UV_PYTHON_DOWNLOADS="never")
+        python = project / ".venv" / "bin" / "python"
+        run([python, "-m", "compileall", "-q", package], project)
+        return python
 
     def generate_peer(self) -> Path:
         """Render the peer; what its hook installs and checks after that is left out."""
@@ -257,18 +282,17 @@ def plain(url: str) -> str:
     return url.replace("+asyncpg", "")
 
 
-def peer_settings(url: str) -> dict[str, str]:
-    """A database as the peer's variables name it."""
+def peer_settings(url: str, prefix: str, base: str) -> dict[str, str]:
+    """A database as a peer's variables name it, and for `database_url`, which the peers do not read."""
     address, _, database = url.rpartition("/")
     host, _, port = address.rpartition("@")[2].rpartition(":")
-    parts = {"HOST": host, "PORT": port, "USER": "postgres", "PASS": "", "BASE": database}
-    return {f"PEER_SERVICE_DB_{name}": value for name, value in parts.items()}
+    parts = {"HOST": host, "PORT": port, "USER": "postgres", "PASS": "", base: database}
+    return {f"{prefix}{name}": value for name, value in parts.items()} | {"DATABASE_URL": url}
 
 
 def database_url(subject: Subject) -> str:
     """Return the URL of the subject's database."""
-    peer = "postgresql://postgres@{PEER_SERVICE_DB_HOST}:{PEER_SERVICE_DB_PORT}/{PEER_SERVICE_DB_BASE}"
-    return peer.format(**subject.variables) if subject.name == "peer" else subject.variables["DATABASE_URL"]
+    return subject.variables["DATABASE_URL"]
 
 
 def sql(url: str, *statements: str) -> Any:
@@ -307,7 +331,8 @@ def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
         bare = workshop.bare(ours, create_database(server, "bare"))
         run([ours.command[0], "-m", "alembic", "upgrade", "head"], ours.cwd, **{**ours.variables, **bare.variables})
         peer = workshop.peer(create_database(server, "peer"))
-        yield {subject.name: subject for subject in (ours, peer, bare, workshop.floor(ours))}
+        vstorm = workshop.vstorm(create_database(server, "vstorm"))
+        yield {subject.name: subject for subject in (ours, peer, vstorm, bare, workshop.floor(ours))}
 
 
 @contextmanager
@@ -321,9 +346,9 @@ def fill(subject: Subject, rows: int = ROWS) -> None:
     """Fill its table with this number of rows, including the row that requests read."""
     numbered = "(left('{READ}', -12) || lpad(to_hex(n), 12, '0'))::uuid"
     items = ("id, name", f"{numbered.format(READ=READ)}, md5(n::text)", f"'{READ}', 'first'")
-    tables = {"my_service.item": items}
+    tables = {{"peer": "item_model", "vstorm": "items"}.get(subject.name, "my_service.item"): items}
     if subject.name == "peer":
-        tables = {"item_model": items, "dummy_model": ("name", "md5(n::text)", "'first'")}
+        tables["dummy_model"] = "name", "md5(n::text)", "'first'"
     for table, (columns, values, first) in tables.items():
         sql(
             database_url(subject),
