@@ -1,7 +1,7 @@
 """A resource for fastapi-fullstack, with the columns of our example and the code style of its own resources.
 
-There are three differences, so that the work is equal: no authentication, no count of all rows with a list page, and
-no query for the name before a create.
+It does less than its own resources, so that the work is equal. There is no authentication. A list page does not count
+all rows. A create does not look for the name first.
 """
 
 FILES = {
