@@ -185,7 +185,7 @@ class Load:
             for route in (routes["create"], routes["read by id"]):
                 body = route.body()
                 started = time.monotonic()
-                client, status = await attempt(client, self._port, route.method, route.path, body)
+                client, status = await attempt(client, self._port, route.method, route.target(), body)
                 failure = "" if status == str(route.status) else status
                 self.results.append((started, time.monotonic(), failure))
                 if failure:

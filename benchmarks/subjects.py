@@ -139,12 +139,9 @@ class Workshop:
             port_variable="PORT",
             routes={
                 "health": Route("GET", "/health"),
-                "read by id": Route("GET", "/api/v1/items/{id}"),
-                "read the same id": Route("GET", f"/api/v1/items/{READ}"),
-                "list page": (page := Route("GET", f"/api/v1/items?limit={PAGE}")),
-                "create": (create := Route("POST", "/api/v1/items", _new_row, 201)),
-                THEIR_LIST: page,
-                THEIR_CREATE: create,
+                **(items := _item_routes("/api/v1/items")),
+                THEIR_LIST: items["list page"],
+                THEIR_CREATE: items["create"],
             },
         )
         run([python, "-m", "compileall", "-q", "src"], project)
@@ -177,10 +174,7 @@ class Workshop:
             port_variable="PEER_SERVICE_PORT",
             routes={
                 "health": Route("GET", "/api/health"),
-                "read by id": Route("GET", "/api/items/{id}"),
-                "read the same id": Route("GET", f"/api/items/{READ}"),
-                "list page": Route("GET", f"/api/items/?limit={PAGE}"),
-                "create": Route("POST", "/api/items/", _new_row, 201),
+                **_item_routes("/api/items", "/"),
                 THEIR_LIST: Route("GET", f"/api/dummy/?limit={PAGE}"),
                 THEIR_CREATE: Route("PUT", "/api/dummy/", _new_row),
             },
@@ -206,10 +200,7 @@ class Workshop:
             port_variable="UVICORN_PORT",
             routes={
                 "health": Route("GET", "/api/v1/health"),
-                "read by id": Route("GET", "/api/v1/items/{id}"),
-                "read the same id": Route("GET", f"/api/v1/items/{READ}"),
-                "list page": Route("GET", f"/api/v1/items?limit={PAGE}"),
-                "create": Route("POST", "/api/v1/items", _new_row, 201),
+                **_item_routes("/api/v1/items"),
             },
             workers_variable="WEB_CONCURRENCY",
         )
@@ -271,6 +262,16 @@ class Workshop:
 
 READ = row_id(1)
 """The id of the row that is read again and again."""
+
+
+def _item_routes(path: str, slash: str = "") -> dict[str, Route]:
+    """Return the routes of the items at a path. Some services end the path of the list with a slash."""
+    return {
+        "read by id": Route("GET", f"{path}/{{id}}"),
+        "read the same id": Route("GET", f"{path}/{READ}"),
+        "list page": Route("GET", f"{path}{slash}?limit={PAGE}"),
+        "create": Route("POST", f"{path}{slash}", _new_row, 201),
+    }
 
 
 def _new_row() -> bytes:
