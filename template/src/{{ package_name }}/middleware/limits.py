@@ -34,7 +34,7 @@ class BodyLimitMiddleware(HTTPMiddleware):
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         loop, waited, size, complete = asyncio.get_running_loop(), 0.0, 0, False
 
-        async def receive_in_time() -> Message:
+        async def receive_limited() -> Message:
             nonlocal waited, size, complete
             if complete:
                 return await receive()  # waits for the end of the connection
@@ -52,7 +52,7 @@ class BodyLimitMiddleware(HTTPMiddleware):
                 raise HTTPException(413, self._too_large)
             return message
 
-        return receive_in_time
+        return receive_limited
 
 
 class OverloadMiddleware(HTTPMiddleware):
