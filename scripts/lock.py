@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = {"database_backend": ("postgresql", "sqlite"), "auth": ("none", "jwt")}
 """The answers that change the dependencies of projects with pip-tools."""
 
-CONDITION = "{% if dependency_tool == 'pip-tools' %}"
+CONDITIONS = {"postgresql": "postgresql", "sqlite": "sqlite", "jwt": "jwt", "none": "not jwt"}
+FILE_CONDITION = "{% if pip_tools %}"
 OUTPUTS = {
     "requirements.txt": ((), "Dependencies of the service"),
     "requirements-dev.txt": (("--extra", "dev"), "Dependencies of the service and its development"),
@@ -67,7 +68,7 @@ def main() -> int:
 
 
 def template_path(output: str) -> Path:
-    return ROOT / "template" / f"{CONDITION}{output}{{% endif %}}.jinja"
+    return ROOT / "template" / f"{FILE_CONDITION}{output}{{% endif %}}.jinja"
 
 
 def render_all(directory: Path) -> dict[Answers, Path]:
@@ -108,15 +109,13 @@ def merge(locks: dict[Answers, list[str]]) -> str:
 
 def condition(needed: list[Answers]) -> str:
     """Return the shortest Jinja condition that is true for these combinations only."""
-    for position, (name, values) in enumerate(OPTIONS.items()):
+    for position, values in enumerate(OPTIONS.values()):
         for value in values:
             if set(needed) == {
                 answers for answers in itertools.product(*OPTIONS.values()) if answers[position] == value
             }:
-                return f"{name} == '{value}'"
-    alternatives = (
-        " and ".join(f"{name} == '{value}'" for name, value in zip(OPTIONS, answers, strict=True)) for answers in needed
-    )
+                return CONDITIONS[value]
+    alternatives = (" and ".join(CONDITIONS[value] for value in answers) for answers in needed)
     return " or ".join(f"({alternative})" for alternative in alternatives)
 
 

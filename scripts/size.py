@@ -37,7 +37,8 @@ def variants() -> dict[str, dict[str, Any]]:
     """Return the default answers, and each other choice of each question alone."""
     found: dict[str, dict[str, Any]] = {"default": {}, "schema_namespace=''": {"schema_namespace": ""}}
     for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items():
-        if name.startswith("_") or name == "python_version":  # every version renders the same lines
+        # Every Python version renders the same lines. Copier computes the questions without `when`.
+        if name.startswith("_") or name == "python_version" or question.get("when") is False:
             continue
         choices = question.get("choices", [True, False] if question["type"] == "bool" else [])
         for value in choices.values() if isinstance(choices, dict) else choices:

@@ -123,6 +123,23 @@ def test_every_question_has_help_and_a_default() -> None:
         )
 
 
+def test_derived_conditions_cannot_be_set(tmp_path: Path) -> None:
+    conditions = [
+        name
+        for name, question in read_questions().items()
+        if question.get("when") is False and question["type"] == "bool"
+    ]
+    assert len(conditions) > 5
+    for name in conditions:
+        errors = []
+        for value in ("true", "false"):
+            command = (COPIER, "copy", "--quiet", "--defaults", "--pretend", "-d", f"{name}={value}", ROOT, tmp_path)
+            result = run_unchecked(*command, "--vcs-ref", "HEAD")
+            errors += [result.stderr] * (result.returncode != 0)
+        assert len(errors) == 1
+        assert "This value is derived. Set " in errors[0]
+
+
 def read_questions() -> dict[str, dict[str, Any]]:
     configuration = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     return {name: value for name, value in configuration.items() if not name.startswith("_")}

@@ -141,8 +141,11 @@ def test_license_and_python_version_change_few_files(render: Render, question: s
 def test_most_python_files_are_not_jinja_templates(render: Render) -> None:
     """Fewer than one third of the rendered Python files come from Jinja templates."""
     project = render()
-    answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
-    names = {"_copier_conf": {"answers_file": ".copier-answers.yml"}, **answers}
+    names = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
+    names["_copier_conf"] = {"answers_file": ".copier-answers.yml"}
+    for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items():
+        if name[0] != "_" and question["type"] == "bool" and question.get("when") is False:
+            names[name] = jinja2.Environment().compile_expression(question["default"][3:-3])(names)
     sources = [path for path in files(ROOT / "template") if (project / source_name(path, names)).is_file()]
     assert len(sources) == sum(1 for _ in files(project))
     python = [path for path in sources if source_name(path, names).endswith(".py")]
