@@ -134,7 +134,7 @@ def test_derived_conditions_cannot_be_set(tmp_path: Path) -> None:
         errors = []
         for value in ("true", "false"):
             command = (COPIER, "copy", "--quiet", "--defaults", "--pretend", "-d", f"{name}={value}", ROOT, tmp_path)
-            result = run_unchecked(*command, "--vcs-ref", "HEAD")
+            result = run_unchecked(*command, "--vcs-ref", "HEAD", cwd=tmp_path)
             errors += [result.stderr] * (result.returncode != 0)
         assert len(errors) == 1
         assert "This value is derived. Set " in errors[0]
