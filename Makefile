@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -93,7 +93,7 @@ bench-pool: $(INSTALLED) ## Compare the connection pool with SQLAlchemy's defaul
 bench-health: $(INSTALLED) ## Measure the health checks far away from the database, and when it fails [args=--quick]
 	@$(BIN)/python benchmarks/health.py $(args)
 
-bench-failures: $(INSTALLED) ## Let the database and the service fail under load, beside another template's service
+bench-failures: $(INSTALLED) ## Let the database and the service fail under load, beside another template's service [args=--record]
 	@$(BIN)/python benchmarks/failures.py $(args)
 
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
@@ -101,6 +101,12 @@ bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a r
 
 questions: $(INSTALLED) ## Write the table of questions in README.md
 	@$(BIN)/python scripts/questions.py
+
+address: $(INSTALLED) ## Print the public address of this repository, or change it everywhere: make address URL=https://…
+	@$(BIN)/python scripts/address.py $(if $(URL),"$(URL)")
+
+first-hour: $(INSTALLED) ## Run the first commands of README.md on a new machine, and write docs/first-hour.md [args=--print]
+	@$(BIN)/python scripts/first_hour.py $(args)
 
 pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py

@@ -39,7 +39,7 @@ def in_project(command: Callable[..., Any]) -> Callable[..., Any]:
     return project_option(python_option(command))
 
 
-@click.group(help="Commands for projects that this template rendered. Run them in the root of the project.")
+@click.group(help="Commands for projects that the template Standfast rendered. Run them in the root of the project.")
 @click.version_option(__version__, prog_name="standfast")
 def main() -> None:
     pass
