@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -37,10 +38,14 @@ RESULTS = {
 
 
 class Step(NamedTuple):
-    """A command, its time in seconds, and its result. Without a time, the command did not run."""
+    """A command, its elapsed time and processor time in seconds, and its result.
+
+    Without an elapsed time, the command did not run. The processor time of containers is not known.
+    """
 
     command: str
     seconds: float | None
+    processor: float | None
     result: str
 
 
@@ -56,7 +61,7 @@ def measure(directory: Path, commands: list[str]) -> list[Step]:
     with ExitStack() as stack:
         for command in commands:
             print(f"$ {command}", file=sys.stderr, flush=True)
-            started = time.monotonic()
+            started, used = time.monotonic(), processor_time()
             if command.startswith("docker compose"):
                 steps.append(compose(command, cwd, directory.name, stack))
                 continue
@@ -69,8 +74,15 @@ def measure(directory: Path, commands: list[str]) -> list[Step]:
             cwd = place_after(command, cwd)
             if command.startswith("uvx copier copy"):
                 output += f"\n{sum(path.is_file() for path in (cwd / command.split()[-1]).rglob('*'))} files rendered"
-            steps.append(Step(command, seconds, result(command, output)))
+            steps.append(Step(command, seconds, processor_time() - used, result(command, output)))
+            print(f"{seconds:.1f} s, {steps[-1].result}", file=sys.stderr, flush=True)
     return steps
+
+
+def processor_time() -> float:
+    """Return the processor time of all ended commands."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run(command: str, cwd: Path, variables: dict[str, str]) -> str:
@@ -102,7 +114,7 @@ def compose(command: str, cwd: Path, name: str, stack: ExitStack) -> Step:
     """Build the image and start the containers, with Docker, or with Podman Compose."""
     engine = Engine.find()
     if engine is None:
-        return Step(command, None, "not measured: no container runtime")
+        return Step(command, None, None, "not measured: no container runtime")
     services = Compose(engine, cwd, "docker-compose.yml", re.sub(r"\W", "", name).lower())
     stack.callback(services.down, "--volumes")
     started = time.monotonic()
@@ -110,24 +122,25 @@ def compose(command: str, cwd: Path, name: str, stack: ExitStack) -> Step:
         services.up()
     except AssertionError as error:
         raise SystemExit(f"{command} failed.\n{error}") from None
-    return Step(command, time.monotonic() - started, f"all containers are healthy ({engine.program})")
+    return Step(command, time.monotonic() - started, None, f"all containers are healthy ({engine.program})")
 
 
 def table(steps: list[Step]) -> str:
     """Return the conditions and a table of the steps."""
-    measured = [step.seconds for step in steps if step.seconds is not None]
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+    total = sum(step.seconds or 0 for step in steps)
+    machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f}, Python {platform.python_version()}"
     rows = [
-        f"{datetime.now(UTC):%Y-%m-%d}, {machine}. All commands together: {sum(measured):.0f} s.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine}. All commands together: {total:.0f} s.",
         "",
-        "| command | seconds | result |",
-        "|---|---|---|",
-        *(
-            f"| `{step.command}` | {'' if step.seconds is None else f'{step.seconds:.1f}'} | {step.result} |"
-            for step in steps
-        ),
+        "| command | seconds | processor seconds | result |",
+        "|---|---|---|---|",
+        *(f"| `{step.command}` | {shown(step.seconds)} | {shown(step.processor)} | {step.result} |" for step in steps),
     ]
     return "\n".join(rows) + "\n"
+
+
+def shown(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
 
 
 def main() -> None:
