@@ -7,13 +7,20 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from conftest import git_init, run, run_unchecked
+from conftest import ROOT, git_init, run, run_unchecked
 from processes import started
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import first_hour
+import newcomer
+from address import address
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +105,17 @@ def split_variables(line: str) -> tuple[str, dict[str, str]]:
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
     return shlex.join(words[len(variables) :]), variables
+
+
+def test_commands_of_the_readme_create_a_project(template: Path, tmp_path: Path) -> None:
+    """Git takes the template from a clone instead of its public address, and Copier uses the default answers."""
+    variables = newcomer.environment(tmp_path / "home", template) | {"HOME": os.environ["HOME"]}
+    work = tmp_path / "work"
+    work.mkdir()
+    commands = newcomer.readme_commands()
+    for command in commands[: commands.index("make dev")]:
+        first_hour.run(command, work, variables)
+        work = newcomer.place_after(command, work)
+    assert run("git", "log", "--format=%s", cwd=work).stdout == "Start\n"
+    assert f"_src_path: {address()}\n" in (work / ".copier-answers.yml").read_text("utf-8")
+    assert (work / "src" / "my_service" / "main.py").is_file()

@@ -182,10 +182,13 @@ def test_readme_lists_the_questions(tmp_path: Path) -> None:
     assert "GitLab CI | Service for continuous integration" in questions.table(tmp_path)
 
 
+ORGANIZATIONS = (ROOT / "docs" / "organizations.md").read_text("utf-8")
+
+
 def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) -> None:
-    """The settings are the example of the README. Copier rejects an invalid default like an answer."""
+    """The settings are the example in docs/organizations.md. Copier rejects an invalid default like an answer."""
     settings = tmp_path / "settings.yml"
-    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
+    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", ORGANIZATIONS, re.S)[0])
     copy = (COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template)
     run(*copy, tmp_path / "service", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
     answers = yaml.safe_load((tmp_path / "service" / ".copier-answers.yml").read_text("utf-8"))
