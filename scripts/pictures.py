@@ -44,7 +44,7 @@ def main() -> None:
         cwd = Path(directory) / "work"
         cwd.mkdir()
         variables = environment(Path(directory) / "home", clone(Path(directory) / "template"))
-        variables |= {"TERM": "xterm-256color", "COLUMNS": str(WIDTH)}
+        variables |= {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "UV_NO_PROGRESS": "1"}
         for command in readme_commands():
             if command == "make dev":
                 prompt(console, f"{command} &")
