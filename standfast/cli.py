@@ -84,6 +84,7 @@ def database(*, project: Project, python: Path | None, former: str) -> None:
     """Move the tables in the project's database.
 
     The project's settings name the database. The command also moves Alembic's version table. Stop the service first.
+    Other objects of the schema, such as views and functions, stay. The command prints the statement that moves each.
     """
     project.run("move_schema", "database", former, python=python)
 
@@ -95,7 +96,8 @@ def rename_package(*, project: Project, name: str) -> None:
     """Rename the project's Python package to NAME.
 
     The command renders the project's template version twice, with the former and the new name. It merges the
-    difference into the project. The owner's changes stay, and later updates work as before.
+    difference into the project. The owner's changes stay, and later updates work as before. At the end, the command
+    lists texts that still contain the former name.
     """
     from .rename_package import rename  # Other commands do not need Copier, which takes long to import.
 
