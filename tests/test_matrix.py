@@ -42,7 +42,7 @@ GAPS: dict[str, dict[str, str]] = {
         "python_version": "It changes two lines. test_project_with_a_changed_answer_equals_a_new_render changes it.",
     },
     "suites": dict.fromkeys(
-        ("license", "dependency_tool", "python_version", "ci_provider", "kubernetes"),
+        values().keys() - CODE,
         "It changes no code of the service: test_only_questions_of_the_suites_change_python_code.",
     ),
 }
@@ -51,8 +51,7 @@ GAPS: dict[str, dict[str, str]] = {
 NOTHING: dict[Answer, str] = {
     ("auth", "none"): "A gateway authenticates, so the service has no code for it.",
     ("ci_provider", "none"): "The project has no files for CI.",
-    ("kubernetes", False): "The project has no manifests.",
-    ("include_example", False): "The project has no resource.",
+    **{(name, False): "The answer no adds nothing." for name, options in values().items() if False in options},
 }
 """Answers that add nothing which a pattern could find, and why."""
 
@@ -166,10 +165,10 @@ def test_questions_that_copier_does_not_ask_have_no_pairs() -> None:
 def test_computed_values_are_read() -> None:
     """A computed value that nothing reads is misspelled, or is left from a removed choice."""
     computed = [name for name, question in read_questions().items() if question.get("when") is False]
-    settings = {
-        name: value for name, value in yaml.safe_load((ROOT / "copier.yml").read_text()).items() if name[0] == "_"
-    }
-    text = str(settings) + "".join(f"{path}\n{path.read_text('utf-8')}" for path in files(ROOT / "template"))
+    configuration = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    sources = [*files(ROOT / "template"), *ROOT.glob("*.jinja")]
+    text = str({name: value for name, value in configuration.items() if name.startswith("_")})
+    text += "".join(f"{path}\n{path.read_text('utf-8')}" for path in sources)
     # Every Jinja expression, also in the names of files.
     read = set(re.findall(r"\w+", " ".join(re.findall(r"\{[{%].*?[}%]\}", text))))
     assert len(computed) > 5
