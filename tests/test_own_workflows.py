@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
-from conftest import ROOT, run
+from conftest import ROOT, commit_all, run, run_unchecked
 
 BIN = Path(sys.executable).parent
 CI = (ROOT / ".ci" / "run").read_text("utf-8")
@@ -104,3 +107,38 @@ def test_renovate_finds_every_pin() -> None:
                 missed.append(f"{name}: {pin[0].strip()}")
     assert count > 15
     assert missed == []
+
+
+FAKE_MAKE = """#!/bin/sh
+echo "make $*" >>"$CALLS"
+case "$1" in lock) echo "$LOCK" >requirements.txt ;; lock-check) exit "$SUITE" ;; esac
+"""
+FAKE_GH = """#!/bin/sh
+echo "gh $*" >>"$CALLS"
+case "$*" in *view*) exit 1 ;; esac
+"""
+
+
+@pytest.mark.parametrize(("lock", "suite", "pushed"), [("old", 0, False), ("new", 0, True), ("new", 1, False)], ids=str)
+def test_only_tested_lockfiles_are_pushed(tmp_path: Path, lock: str, suite: int, pushed: bool) -> None:
+    """Programs of the suites and of GitHub are replaced, because they take an hour or are not reachable."""
+    origin, clone, programs = tmp_path / "origin", tmp_path / "clone", tmp_path / "bin"
+    run("git", "init", "--quiet", "--bare", origin, cwd=tmp_path)
+    run("git", "clone", "--quiet", origin, clone, cwd=tmp_path)
+    (clone / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "refresh-locks", clone / ".ci")
+    (clone / "requirements.txt").write_text("old\n")
+    commit_all(clone, "Start")
+    run("git", "push", "--quiet", "origin", "HEAD", cwd=clone)
+    programs.mkdir()
+    for name, text in (("make", FAKE_MAKE), ("gh", FAKE_GH)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    variables = {"CALLS": str(tmp_path / "calls"), "LOCK": lock, "SUITE": str(suite)}
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    finished = run_unchecked(clone / ".ci" / "refresh-locks", "--push", cwd=clone, PATH=path, **variables)
+    assert finished.returncode == suite
+    assert ("locks" in run("git", "branch", "--format=%(refname:short)", cwd=origin).stdout.split()) == pushed
+    calls = (tmp_path / "calls").read_text()
+    assert ("gh pr create --head locks" in calls) == pushed
+    assert ("lint typecheck test audit" in calls) == pushed
