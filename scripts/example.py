@@ -62,7 +62,7 @@ EDITS = {
     "Dockerfile": ("EXPOSE 8000\n", "EXPOSE 8000\nSTOPSIGNAL SIGINT\n"),
     "pyproject.toml": ('description = "An asynchronous web service"', 'description = "Orders of the shop"'),
 }
-"""What the owner has changed in files of the template: a text that occurs once, and its replacement."""
+"""Changes of the owner in files of the template: a text that occurs once, and its replacement."""
 
 
 class ExampleError(Exception):
