@@ -137,8 +137,10 @@ def test_updated_example_passes_its_own_checks(
     install(directory, environment(render()))
     advance("update", directory, NEW, str(releases), check=True)
     assert "tests/test_orders.py" in run("git", "ls-files", cwd=directory).stdout
-    # A release that breaks the owner's code is not committed.
-    replace(releases, "template/src/{{ package_name }}/api/paging.py", "def build_page(", "def make_page(")
+    # A release that fails the checks is not committed.
+    replace(
+        releases, "template/src/{{ package_name }}/api/paging.py", "def build_page(", "missing()\n\n\ndef build_page("
+    )
     run("git", "commit", "--quiet", "--all", "--message", "Break", cwd=releases)
     run("git", "tag", "v1001.0.0", cwd=releases)
     with pytest.raises(ExampleError, match="`make lint typecheck test` failed"):
