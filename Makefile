@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release example test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,10 +34,6 @@ new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] 
 release: $(INSTALLED) ## Check that a version can be released, and print the next commands: make release VERSION=1.2.0
 	@test -n "$(VERSION)" || { echo 'VERSION is not set. Run: make release VERSION=1.2.0'; exit 2; }
 	@$(BIN)/python scripts/release.py "$(VERSION)"
-
-example: $(INSTALLED) ## Write an example's commit for a release: make example ACTION=render DEST=../example VERSION=1.2.0
-	@test -n "$(ACTION)" && test -n "$(DEST)" && test -n "$(VERSION)" || { echo 'ACTION, DEST or VERSION is not set. Run: make example ACTION=render DEST=../example VERSION=1.2.0'; exit 2; }
-	@$(BIN)/python scripts/example.py "$(ACTION)" "$(DEST)" "$(VERSION)" $(if $(TEMPLATE),--template "$(TEMPLATE)") $(if $(CHECK),--check)
 
 test: $(INSTALLED) ## Run the fast tests
 	@$(BIN)/python -m pytest -m "not slow" $(args)
@@ -102,6 +98,11 @@ bench-failures: $(INSTALLED) ## Let the database and the service fail under load
 
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)
+
+.PHONY: example
+example: $(INSTALLED) ## Write an example's commit for a release: make example ACTION=render DEST=../example VERSION=1.2.0
+	@test -n "$(ACTION)" && test -n "$(DEST)" && test -n "$(VERSION)" || { echo 'ACTION, DEST or VERSION is not set. Run: make example ACTION=render DEST=../example VERSION=1.2.0'; exit 2; }
+	@$(BIN)/python scripts/example.py "$(ACTION)" "$(DEST)" "$(VERSION)" $(if $(TEMPLATE),--template "$(TEMPLATE)") $(if $(CHECK),--check)
 
 questions: $(INSTALLED) ## Write the table of questions in README.md
 	@$(BIN)/python scripts/questions.py
