@@ -99,7 +99,8 @@ def add_row(record_property: Callable[[str, object], None]) -> Callable[[str, st
 
 
 @pytest.mark.parametrize(
-    "name", in_fast_part(COVERING, "namespaced-example-pip-tools-github", "sqlite-jwt-bare-uv-github")
+    "name",
+    in_fast_part(COVERING, next(iter(COVERING)), next(name for name in COVERING if name.startswith("sqlite-jwt"))),
 )
 @pytest.mark.parametrize("version", releases())
 def test_updated_project_equals_a_new_render(
