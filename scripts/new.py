@@ -1,7 +1,7 @@
 """Render a service from the commit of this working copy: `make new`.
 
-The service records the address of the template, and later updates read it. The address is the one of the remote, because
-other machines do not have this working copy. Copier still reads the working copy, so the command needs no network.
+The service records an address of the template, which later updates read. It is the address of the remote, because other
+machines do not have this working copy. Copier still reads the working copy, so the command needs no network.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def find_source(destination: Path) -> Source:
         sys.exit("Cannot find git. Install it.")
     if not top or Path(top).resolve() != ROOT:
         sys.exit(
-            f"{ROOT} is not a git repository that you own, so no update could read it again. Clone the template with git."
+            f"{ROOT} is not a git repository of yours, so no update could read it again. Clone the template with git."
         )
     # Other untracked files, such as answers for DATA, do not change what is rendered.
     if git("status", "--porcelain", "--untracked-files=no") or git("status", "--porcelain", "template", "licenses"):

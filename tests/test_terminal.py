@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,23 +31,6 @@ def test_make_lists_each_command_on_one_line(render: Render, name: str) -> None:
     columns = {len(line) - len(re.sub(r"^  \S+ +", "", line)) for line in lines}
     assert len(columns) == 1, "The descriptions do not start in the same column."
     assert max(map(len, lines)) <= 120
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-def test_make_new_prints_two_commands_that_start_the_service(tmp_path: Path, tool: str) -> None:
-    service = tmp_path / "service"
-    new = (sys.executable, ROOT / "scripts" / "new.py", service, "--data-file", "answers.yml")
-    (tmp_path / "answers.yml").write_text(f"dependency_tool: {tool}\n")
-    said = run(*new, cwd=tmp_path).stderr.partition("is ready in")[2].strip().splitlines()
-    start, serve = (line.strip() for line in said[1:] if line)
-    assert said[0] == f"{service}. Next:"
-    assert serve == "make dev"
-    assert start.startswith(f"cd {service} && ")
-    assert ("make lock" in start) == (tool == "uv")
-    if tool == "pip-tools":
-        run("bash", "-c", start, cwd=tmp_path)
-        assert run("git", "status", "--porcelain", cwd=service).stdout == ""
-        assert run("git", "log", "--format=%s", cwd=service).stdout == "Start\n"
 
 
 def install(directory: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
