@@ -80,7 +80,7 @@ def use_working_copy_as(address: str, cache: str) -> None:
     """Let git read the working copy when Copier asks for the address.
 
     Copier keeps clones for later. The clone of the working copy has commits that the remote may not have, so it goes to
-    a directory of its own.
+    a temporary directory.
     """
     os.environ["COPIER_CACHE_DIR"] = cache
     if not Path(address).exists():

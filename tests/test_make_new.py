@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_next_commands_are_printed(template: Path, tmp_path: Path, tool: str) ->
     service = tmp_path / "a service"
     finished = new(template, str(service), "--data-file", "answers.yml", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    start, *others = re.findall(r"^    (\S.*)", finished.stderr.partition("Run these commands")[2], re.MULTILINE)
+    start, *others = re.findall(r"^  (\S.*)", finished.stderr.partition("Run these commands")[2], re.MULTILINE)
     assert others == ["make dev", "make update-check"]
     assert start.startswith(f"cd {shlex.quote(str(service))} && ")
     assert ("make lock" in start) == (tool == "uv")
@@ -187,13 +188,10 @@ def test_commit_of_another_remote_is_found(working_copy: Path, template: Path) -
 
 def test_checkout_of_a_tag_is_found(template: Path, working_copy: Path) -> None:
     """Such a clone has no branch of the remote."""
-    run("git", "fetch", "--quiet", "--depth=1", "origin", "tag", "v999.0.0", cwd=working_copy)
     run("git", "checkout", "--quiet", "v999.0.0", cwd=working_copy)
-    for branch in (
-        "origin/HEAD",
-        run("git", "branch", "-r", "--list", "origin/[!H]*", cwd=working_copy).stdout.strip(),
-    ):
-        run("git", "branch", "--quiet", "-rd", branch, cwd=working_copy)
+    (working_copy / ".git" / "packed-refs").unlink()
+    shutil.rmtree(working_copy / ".git" / "refs" / "remotes")
+    run("git", "fetch", "--quiet", "origin", "tag", "v999.0.0", cwd=working_copy)
     assert find_source(Path("other")).address == str(template)
 
 
