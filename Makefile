@@ -116,7 +116,7 @@ bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a r
 questions: $(INSTALLED) ## Write the table of questions in README.md
 	@$(BIN)/python scripts/questions.py
 
-pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
+pictures: $(INSTALLED) $(NEW_INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py
 
 names: $(INSTALLED) ## Write reserved_names.jinja for this Python version

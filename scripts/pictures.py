@@ -46,7 +46,7 @@ def main() -> None:
     with TemporaryDirectory() as directory:
         clone = clone_to(Path(directory) / "template")
         service = Path(directory) / "my-service"
-        show(console, clone, "make new DEST=../my-service DEFAULTS=1", lines=5)
+        show(console, clone, "make new DEST=../my-service DEFAULTS=1", lines=9)
         show(console, clone, "cd ../my-service && git init -q -b main && git add -A && git commit -q -m Start")
         show(console, service, "make test", lines=4)
         with serving(console, service):
@@ -62,7 +62,8 @@ def clone_to(clone: Path) -> Path:
     """Clone the last commit, and link this repository's environment into the clone."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     (clone / ".venv").symlink_to(ROOT / ".venv")
-    os.utime(clone / "requirements.txt", (0, 0))  # older than .venv, so that make does not install again
+    for lock in ("requirements.txt", "requirements-new.txt"):
+        os.utime(clone / lock, (0, 0))  # older than .venv, so that make does not install again
     return clone
 
 
