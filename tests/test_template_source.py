@@ -161,8 +161,8 @@ def test_project_follows_a_squashed_history(project: Path, own: Path, tag: str) 
 
 
 def test_commit_without_a_tag_is_reported_with_the_release_before_it(project: Path) -> None:
-    record(project, "_commit", "v1.0.0-7-gabcdef1")
-    assert "such as v1.0.0, to _commit" in refused(project)
+    record(project, "_commit", "v1.1.0-7-gabcdef1")
+    assert "such as v1.1.0, to _commit" in refused(project)
 
 
 @pytest.mark.parametrize("commit", ["v2.0.0rc1", "v1.1.0-1-g{}", "{}"])
