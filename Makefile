@@ -4,15 +4,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+NEW_INSTALLED := .venv/new/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 CLUSTER_INSTALLED := .venv/cluster/.installed
 
+define CHECK_PYTHON
+@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12")'
+endef
+
 $(INSTALLED): requirements.txt
-	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12")'
+	$(CHECK_PYTHON)
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+# `make new` has its own small environment, because the packages of the tests take longer to install than a render.
+$(NEW_INSTALLED): requirements-new.txt
+	$(CHECK_PYTHON)
+	@echo "Installing Copier into .venv/new …"
+	@$(PYTHON) -m venv .venv/new
+	@.venv/new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-new.txt
 	@touch $@
 
 $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
@@ -27,9 +40,9 @@ $(CLUSTER_INSTALLED): requirements-cluster.txt $(INSTALLED)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
+new: $(NEW_INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
 	@test -n "$(DEST)" || { echo 'DEST is not set. Run: make new DEST=../my-service'; exit 2; }
-	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
+	@.venv/new/bin/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
 
 release: $(INSTALLED) ## Check that a version can be released, and print the next commands: make release VERSION=1.2.0
 	@test -n "$(VERSION)" || { echo 'VERSION is not set. Run: make release VERSION=1.2.0'; exit 2; }
@@ -68,6 +81,7 @@ format: $(INSTALLED) ## Fix style and formatting automatically
 
 lock: $(INSTALLED) ## Update the lockfiles of this repository and of the template
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-new.in --output-file requirements-new.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-bench.in --output-file requirements-bench.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-cluster.in --output-file requirements-cluster.txt
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import ROOT, git_init, run, run_unchecked
+from conftest import ROOT, run, run_unchecked
 from processes import started
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -44,14 +44,17 @@ def test_new_project_serves_and_passes_its_ci(
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", template, clone, cwd=tmp_path)
     (tmp_path / "answers.yml").write_text(answers)
-    make(f"new DEST={tmp_path}/rendered {options or f'DATA={tmp_path}/answers.yml'}", clone)
-    if "uv" in answers:
-        make("lock", tmp_path / "rendered")  # The message of `make new` names this command.
-    git_init(tmp_path / "rendered")
     service = tmp_path / "service"
-    run("git", "clone", "--quiet", tmp_path / "rendered", service, cwd=tmp_path)
+    made = make(f"new DEST={service} {options or f'DATA={tmp_path}/answers.yml'}", clone)
+    assert [path.name for path in (clone / ".venv").iterdir()] == ["new"], (
+        "`make new` installed the tools of the tests."
+    )
 
-    assert_dev_serves(service)
+    start, serve, check = re.findall(r"^  (\S.*)", made.stderr.partition("Run these commands")[2], re.MULTILINE)
+    run("bash", "-c", start, cwd=clone)
+    run("git", "clean", "-Xdfq", cwd=service)  # The commit must have all files that the following commands need.
+    assert_dev_serves(service, *serve.split())
+    run(*check.split(), cwd=service)
     for target in ("test", "migrate", "help"):
         make(target, service)
     run_continuous_integration(service, postgres)
@@ -61,8 +64,8 @@ def test_new_project_serves_and_passes_its_ci(
     assert run("git", "status", "--porcelain", cwd=service).stdout.split() == []
 
 
-def assert_dev_serves(service: Path) -> None:
-    with started("make", "dev", cwd=service, seconds=300) as running:
+def assert_dev_serves(service: Path, *command: str) -> None:
+    with started(*command, cwd=service, seconds=300) as running:
         for path in ("/health", "/health/db", "/health/ready", "/docs"):
             assert running.get(path).status_code == 200
         os.killpg(running.process.pid, signal.SIGINT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keyword
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -204,46 +203,6 @@ def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) ->
 def test_copier_copy_works_without_trust(template: Path, tmp_path: Path) -> None:
     run(COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template, tmp_path / "service", cwd=tmp_path)
     assert (tmp_path / "service" / "src" / "my_service" / "main.py").is_file()
-
-
-NEW = [sys.executable, str(ROOT / "scripts" / "new.py")]
-
-
-def test_make_new_renders_and_prints_the_next_commands(tmp_path: Path) -> None:
-    (tmp_path / "answers.yml").write_text("project_name: Order Service\ndatabase_backend: sqlite\n")
-    finished = run(*NEW, "service", "--data-file", "answers.yml", cwd=tmp_path)
-    assert (tmp_path / "service" / "src" / "order_service").is_dir()
-    assert "make dev" in finished.stderr + finished.stdout
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ("package_name: class\n", "keyword"),
-        ("license: GPL\n", "license"),
-        ("{", "not valid YAML"),
-        (None, "missing.yml"),
-    ],
-)
-def test_make_new_reports_an_error_in_one_line(tmp_path: Path, data: str | None, message: str) -> None:
-    if data is not None:
-        (tmp_path / "missing.yml").write_text(data)
-    finished = run_unchecked(*NEW, "service", "--data-file", "missing.yml", cwd=tmp_path)
-    assert_refused(finished, message)
-    assert not (tmp_path / "service").exists()
-
-
-def test_make_new_refuses_a_directory_that_is_not_empty(tmp_path: Path) -> None:
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "mine").touch()
-    assert_refused(run_unchecked(*NEW, "service", "--defaults", cwd=tmp_path), "not empty")
-    assert [path.name for path in (tmp_path / "service").iterdir()] == ["mine"]
-
-
-def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> None:
-    assert finished.returncode == 1
-    assert message in finished.stderr
-    assert len(finished.stderr.strip().splitlines()) == 1
 
 
 def test_kubernetes_files_are_rendered_only_for_postgresql(render: Render) -> None:

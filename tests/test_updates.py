@@ -80,6 +80,12 @@ def update(project: Path, *, trust: bool = False, quiet: bool = True, **changes:
     return {name: found[0] for name, text in texts.items() if (found := MARKERS.search(text))}
 
 
+def assert_up_to_date(project: Path) -> None:
+    """Check that another update changes nothing, and needs no `--trust`."""
+    assert update(project) == {}
+    assert run("git", "status", "--porcelain", cwd=project).stdout == ""
+
+
 def contents(project: Path) -> dict[str, str]:
     """Return the text of each rendered file. Lockfiles, databases and `_commit` are left out."""
     paths = (path for path in project.rglob("*") if path.is_file() and not MADE & set(path.parts))
@@ -116,6 +122,7 @@ def test_updated_project_equals_a_new_render(
     # A database that has applied a migration does not get later changes to it.
     assert contents(project) == contents(fresh) | migrations
     assert locks == {name: (project / name).read_bytes() for name in locks}
+    assert_up_to_date(project)
     add_row(version, name, "equals a new render")
 
 
@@ -396,6 +403,7 @@ def test_update_keeps_the_changes_of_the_owner(
     add_missing_migration(project, python)
     for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
         python.run(project, *check.split())
+    assert_up_to_date(project)
     add_row(version, name, "changes kept, suite passes")
 
 
