@@ -72,7 +72,7 @@ SECTIONS: dict[str, Section] = {
     "memory": lambda place, found, table, scale: starting.measure_work(
         served(found), table, scale.long_rounds, scale.requests, scale.connections
     ),
-    "requests": lambda place, found, table, scale: asking.measure(served(found), table, scale.rounds, scale.seconds),
+    "requests": lambda place, found, table, scale: asking.measure(found, table, scale.rounds, scale.seconds),
     "clients": lambda place, found, table, scale: growing.measure_clients(
         served(found), table, scale.rounds, scale.seconds, scale.clients
     ),
@@ -89,7 +89,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def served(found: dict[str, Subject]) -> dict[str, Subject]:
-    """Return the subjects that have the routes of the service."""
+    """Return the subjects whose growth is measured."""
     return {name: subject for name, subject in found.items() if name != "floor"}
 
 
