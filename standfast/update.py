@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -210,7 +210,7 @@ def updated_clone(
         if missing:
             raise UpdateError(f"{ANSWERS_FILE} has no {min(missing)}, so updates do not know the template. Restore it.")
         message, migrated = run_in(project, to=to, data=dict(data or {}), trust=trust)
-        with remedies(project, to, trust):
+        with remedies(project, to):
             answers = {name: answer for name, answer in project.answers.items() if not name.startswith("_")}
             source, former = project.answers["_src_path"], project.answers["_commit"]
             run_copy(source, old, data=answers, vcs_ref=former, defaults=True, quiet=True)
@@ -222,8 +222,7 @@ def run_in(project: Project, *, to: str | None, data: dict[str, Any], trust: boo
 
     Return the next steps that the template prints, and whether scripts of the template ran.
     """
-    printed = io.StringIO()
-    with remedies(project, to, trust), contextlib.redirect_stderr(printed):
+    with remedies(project, to), captured_stderr() as printed:
         worker = run_update(
             project.directory,
             data=data,
@@ -237,13 +236,36 @@ def run_in(project: Project, *, to: str | None, data: dict[str, Any], trust: boo
         raise UpdateError(
             f"The template has no question {unknown[0]}. The questions are in {ANSWERS_FILE}. Correct the name."
         )
-    message = re.sub(r"\A(Keeping|Updating to) template version .*\n", "", printed.getvalue()).strip("\n")
+    message = re.sub(r"^(Keeping|Updating to) template version .*\n", "", printed[0], count=1, flags=re.M).strip("\n")
     assert worker.subproject.template
     return message, bool(worker.template.migration_tasks("after", worker.subproject.template))
 
 
 @contextlib.contextmanager
-def remedies(project: Project, to: str | None, trust: bool) -> Iterator[None]:
+def captured_stderr() -> Iterator[list[str]]:
+    """Yield a list that gets the messages of Copier and of the template's scripts at the end.
+
+    After an error, the messages are printed.
+    """
+    captured: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        os.dup2(file.fileno(), 2)  # The scripts write to the file descriptor, not to sys.stderr.
+        try:
+            with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
+                yield captured
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            file.seek(0)
+            captured.append(file.read().decode("utf-8", "replace"))
+            if isinstance(sys.exception(), TaskError):
+                click.echo(captured[0], err=True, nl=False)
+
+
+@contextlib.contextmanager
+def remedies(project: Project, to: str | None) -> Iterator[None]:
     """Turn the errors of Copier and git into one line that says how to go on."""
     template = project.answers["_src_path"]
     try:
