@@ -27,7 +27,8 @@ def main(table: str, answers_file: str) -> None:
     before = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
     after = yaml.safe_load(Path(answers_file).read_text("utf-8"))
     moves = yaml.safe_load(Path(__file__).with_name(table).read_text("utf-8").replace("PACKAGE", after["package_name"]))
-    update = Update(render(before), render(after), moves["files"], moves["names"], moves.get("routes"), moves.get("owned", {}))
+    tables = (moves["files"], moves["names"], moves.get("routes"), moves.get("owned", {}))
+    update = Update(render(before), render(after), *tables)
     for path in update.old:
         update.merge(path)
     for path in sorted(update.head - update.old.keys() - update.new.keys()):
