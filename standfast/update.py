@@ -266,7 +266,7 @@ def captured_stderr() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def remedies(project: Project, to: str | None) -> Iterator[None]:
-    """Turn the errors of Copier and git into one line that says how to go on."""
+    """Turn the errors of Copier and git into one line with the remedy."""
     template = project.answers["_src_path"]
     try:
         yield
