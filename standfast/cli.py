@@ -110,7 +110,7 @@ def _read_answers(context: click.Context, parameter: click.Parameter, pairs: tup
 
 
 @main.command()
-@click.option("--check", is_flag=True, help="Show the changes, and change nothing.")
+@click.option("--check", is_flag=True, help="Show the changes to the last commit, and change nothing.")
 @click.option("--diff", is_flag=True, help="With --check: also show the changed lines.")
 @click.option("-d", "--data", metavar="NAME=VALUE", multiple=True, callback=_read_answers, help="Change an answer.")
 @click.option("--to", metavar="VERSION", help="A version of the template, or `current`. The default is the newest.")

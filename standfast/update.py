@@ -1,8 +1,12 @@
-"""Update a project to a newer template version: on a branch, or in a preview that changes nothing."""
+"""Update a project to a newer template version: on a branch, or in a preview that changes nothing.
+
+Copier changes the working directory and the standard error of the process. So run one update at a time in a process.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -214,7 +218,7 @@ def updated_clone(
             answers = {name: answer for name, answer in project.answers.items() if not name.startswith("_")}
             source, former = project.answers["_src_path"], project.answers["_commit"]
             run_copy(source, old, data=answers, vcs_ref=former, defaults=True, quiet=True)
-        yield classify(directory, project, old, message, keep=not data and not migrated)
+        yield classify(directory, project, old, message, answers_changed=bool(data), migrated=migrated)
 
 
 def run_in(project: Project, *, to: str | None, data: dict[str, Any], trust: bool) -> tuple[str, bool]:
@@ -307,7 +311,9 @@ def scripts_of_update(project: Project, to: str | None) -> tuple[list[str], str,
     return list(dict.fromkeys([*scripts, *tables])), str(project.answers["_src_path"]), version
 
 
-def classify(original: Path, project: Project, old: Path, message: str, *, keep: bool) -> UpdatedClone:
+def classify(
+    original: Path, project: Project, old: Path, message: str, *, answers_changed: bool, migrated: bool
+) -> UpdatedClone:
     """Stage all changes of the clone, and group them.
 
     Args:
@@ -315,7 +321,8 @@ def classify(original: Path, project: Project, old: Path, message: str, *, keep:
         project: the project in the clone, with its former answers.
         old: a render of the former version with the former answers.
         message: the next steps that the template prints.
-        keep: whether to restore deleted files that the owner had changed.
+        answers_changed: whether the owner may have switched off the code of deleted files. So they are not restored.
+        migrated: whether scripts of the template ran. They treat deleted files that the owner had changed.
     """
     clone = project.directory
     unmerged = git(clone, "ls-files", "--unmerged", "--full-name", "-z", ".")
@@ -324,23 +331,21 @@ def classify(original: Path, project: Project, old: Path, message: str, *, keep:
     groups: dict[str, list[str]] = {"A": [], "M": [], "D": []}
     for status, path in zip(listed[:-1:2], listed[1::2], strict=True):
         groups["M" if status == "T" else status].append(path)
-    kept = {
-        path: "git ignores your file, so the update does not replace it"
-        for path in groups["A"]
-        if os.path.lexists(original / path)
-    }
-    edited = {path for path in groups["M"] + groups["D"] if differs(clone, old, path)}
-    lost = [path for path in groups["D"] if path in edited]
-    if keep:
-        for path in lost:
-            git(clone, "checkout", "HEAD", "--", path)
-        kept |= dict.fromkeys(lost, "the template no longer has the file, but you changed it; delete it if you can")
-        groups["D"], lost = [path for path in groups["D"] if path not in edited], []
-    for path in kept.keys() & set(groups["A"]):
+    ignored = [path for path in groups["A"] if os.path.lexists(original / path)]
+    unwanted = [path for path in groups["A"] if (old / path).is_file()]  # The owner had deleted the file.
+    for path in {*ignored, *unwanted}:
         git(clone, "rm", "--quiet", "--cached", "--", path)
         (clone / path).unlink()
-    conflicts = [path for path in groups["A"] + groups["M"] if path not in kept and has_markers(clone / path)]
-    mine = {ANSWERS_FILE, *kept, *conflicts}
+        groups["A"].remove(path)
+    kept = dict.fromkeys(ignored, "git ignores your file, so the update does not replace it")
+    edited = edited_files(clone, old, groups["M"] + groups["D"])
+    lost = [] if migrated else [path for path in groups["D"] if path in edited]
+    if lost and not answers_changed:
+        git(clone, "checkout", "HEAD", "--", *lost)
+        kept |= dict.fromkeys(lost, "the template no longer has the file, but you changed it; delete it if you can")
+        groups["D"], lost = [path for path in groups["D"] if path not in edited], []
+    conflicts = [path for path in groups["A"] + groups["M"] if has_markers(clone / path)]
+    mine = {ANSWERS_FILE, *conflicts}
     after = read_project(clone).answers
     preview = UpdatePreview(
         former_version=str(project.answers["_commit"]),
@@ -369,12 +374,23 @@ def transfer(source: Path, target: Path) -> None:
             os.removedirs(target.parent)  # It removes only empty directories.
 
 
-def differs(clone: Path, old: Path, path: str) -> bool:
-    """Return whether the owner had changed a file of the former version. Line endings do not count."""
-    if not (old / path).is_file():
-        return True
-    committed = git_bytes(clone, "show", f"HEAD:./{path}")
-    return committed.replace(b"\r\n", b"\n") != (old / path).read_bytes().replace(b"\r\n", b"\n")
+def edited_files(clone: Path, old: Path, paths: list[str]) -> set[str]:
+    """Return the files that the owner changed since the former version, or added. Line endings do not count."""
+    blobs = {}
+    for entry in git(clone, "ls-tree", "-r", "-z", "HEAD").split("\0")[:-1]:
+        described, path = entry.split("\t", 1)
+        blobs[path] = described.split()[2]
+
+    def is_edited(path: str) -> bool:
+        if not (old / path).is_file():
+            return True
+        rendered = (old / path).read_bytes()
+        if blobs[path] == hashlib.sha1(b"blob %d\0%s" % (len(rendered), rendered), usedforsecurity=False).hexdigest():
+            return False
+        committed = git_bytes(clone, "cat-file", "blob", blobs[path])
+        return committed.replace(b"\r\n", b"\n") != rendered.replace(b"\r\n", b"\n")
+
+    return {path for path in paths if is_edited(path)}
 
 
 def has_markers(path: Path) -> bool:
