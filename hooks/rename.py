@@ -27,7 +27,8 @@ def main(table: str, answers_file: str) -> None:
     before = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
     after = yaml.safe_load(Path(answers_file).read_text("utf-8"))
     moves = yaml.safe_load(Path(__file__).with_name(table).read_text("utf-8").replace("PACKAGE", after["package_name"]))
-    update = Update(render(before), render(after), moves["files"], moves["names"], moves.get("routes"))
+    tables = (moves["files"], moves["names"], moves.get("routes"), moves.get("owned", {}))
+    update = Update(render(before), render(after), *tables)
     for path in update.old:
         update.merge(path)
     for path in sorted(update.head - update.old.keys() - update.new.keys()):
@@ -61,6 +62,7 @@ class Update:
         files: the new path of each moved file, by its former path.
         names: the new full name of each moved object, by its former full name.
         routes: the new path of the module that serves all modules beside it. The old version had a list of them.
+        owned: patterns of lines that the owner's file decides, by the new path. They never conflict.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Update:
         files: dict[str, str],
         names: dict[str, str],
         routes: str | None,
+        owned: dict[str, list[str]],
     ) -> None:
         self.old = old
         self.new = new
         self.files = files
         self.routes = routes
+        self.owned = owned
         self.head = set(git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0")[:-1])
         self.served: set[str] = set()
         self.public: set[str] = set()
@@ -135,12 +139,14 @@ class Update:
             self.rewrite(path)
         else:
             ours_now, base_now = self.rewritten(ours, path, target), self.rewritten(self.old[path], path, target)
-            if sources or path.endswith(".py"):
+            if sources or path.endswith(".py") or path in self.owned:
                 self.write_merged(path, target, *self.merged(target, ours_now, base_now))
 
     def merged(self, target: str, ours: bytes, base: bytes) -> tuple[bytes, bool]:
         """Return the merged text, and whether it has conflicts."""
         theirs = self.new[target]
+        for pattern in self.owned.get(target, []):
+            base, theirs = (with_line_of(ours, text, pattern.encode()) for text in (base, theirs))
         text, conflicts = merge_texts(ours, base, theirs)
         if not target.endswith(".py"):
             return text, conflicts
@@ -194,6 +200,12 @@ class Update:
         except SyntaxError as error:
             report(f"Cannot parse {path} ({error}). Change the imports of moved modules by hand.")
             return text
+
+
+def with_line_of(owner: bytes, text: bytes, pattern: bytes) -> bytes:
+    """Replace the line of the text that matches the pattern by the owner's line."""
+    line = re.search(pattern, owner, re.MULTILINE)
+    return re.sub(pattern, lambda _: line[0], text, count=1, flags=re.MULTILINE) if line else text
 
 
 def merge_texts(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:

@@ -102,3 +102,37 @@ def rename_package(*, project: Project, name: str) -> None:
     from .rename_package import rename  # Other commands do not need Copier, which takes long to import.
 
     rename(project, name)
+
+
+def _read_answers(context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    answers = dict(pair.partition("=")[::2] for pair in pairs)
+    if wrong := next((pair for pair in pairs if "=" not in pair), None):
+        raise click.BadParameter(f"{wrong} has no value. Write NAME=VALUE.")
+    return answers
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Show the changes to the last commit, and change nothing.")
+@click.option("--diff", is_flag=True, help="With --check: also show the changed lines.")
+@click.option("-d", "--data", metavar="NAME=VALUE", multiple=True, callback=_read_answers, help="Change an answer.")
+@click.option("--to", metavar="VERSION", help="A version of the template, or `current`. The default is the newest.")
+@click.option("--trust", is_flag=True, help="Run the template's scripts of this update. Read them first.")
+@project_option
+def update(*, project: Project, check: bool, diff: bool, data: dict[str, str], to: str | None, trust: bool) -> None:
+    """Update the project to a newer template version, on a new branch.
+
+    The command merges the changes of the template into the project. It commits nothing. With --to current, it keeps the
+    version and only changes answers.
+    """
+    from . import update as updates  # Other commands do not need Copier, which takes long to import.
+
+    if check:
+        preview = updates.preview_update(project.directory, to=to, data=data, trust=trust)
+        click.echo(updates.report(preview))
+        if diff:
+            click.echo(preview.diff, nl=False)
+        return
+    applied = updates.apply_update(project.directory, to=to, data=data, trust=trust)
+    click.echo(updates.report(applied.preview, applied.former))
+    if applied.branch:
+        click.echo(updates.next_steps(applied))

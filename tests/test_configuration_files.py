@@ -29,7 +29,6 @@ PROJECTS: dict[str, Answers] = {
 SCHEMAS = {
     ".github/workflows/ci.yml": "github-workflows",
     ".github/actions/setup/action.yml": "github-actions",
-    ".github/dependabot.yml": "dependabot",
     ".gitlab-ci.yml": "gitlab-ci",
     "renovate.json": "renovate",
     "docker-compose.yml": "compose-spec",
@@ -203,7 +202,7 @@ def test_pods_run_without_privileges(manifests: dict[str, Any]) -> None:
         assert security["readOnlyRootFilesystem"]
         assert not security["allowPrivilegeEscalation"]
         assert security["capabilities"] == {"drop": ["ALL"]}
-        assert container["image"] == "registry.example.com/my-service:0.1.0"
+        assert container["image"] == "registry.example.com/web:0.1.0"
 
 
 def test_pods_match_the_image_and_the_health_endpoints(render: Render, manifests: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ RUN_ELSEWHERE = {
     r"python -m my_service --reload": "test_development_compose_file_works",
     r"python -m pytest -n logical --cov": "test_rendered_suite_passes",
     r"python scripts/update_requirements\.py": "test_new_project_is_up_to_date_and_can_be_upgraded",
-    r"make update-check": "test_update_check_shows_the_changes",
+    r"make update(-check)?( args=.*)?": "test_make_targets_show_and_apply_an_update",
     r"make lock.*": "test_new_project_is_up_to_date_and_can_be_upgraded",
     r"make secrets|docker compose -f docker-compose\.prod\.yml.*": "test_compose_walkthrough_works",
     r"docker compose (up --build --wait|run --rm app db init --seed)": "test_development_compose_file_works",
