@@ -32,6 +32,7 @@ from plumbum import ProcessExecutionError
 
 from .git import git, git_bytes
 from .project import ANSWERS_FILE, Project, read_project
+from .template_source import check_source
 
 CURRENT = "current"
 """The `to` of an update that keeps the template version, to change answers only."""
@@ -76,6 +77,7 @@ class UpdatePreview:
         conflicts: files in which the owner and the template changed the same lines.
         diff: the changes, as `git diff` prints them.
         message: the next steps that the template prints after an update.
+        note: why there is nothing to update, if the project is newer than every release.
     """
 
     former_version: str
@@ -89,6 +91,7 @@ class UpdatePreview:
     conflicts: list[str] = field(default_factory=list)
     diff: str = ""
     message: str = ""
+    note: str = ""
 
     @property
     def changed(self) -> list[str]:
@@ -210,9 +213,11 @@ def updated_clone(
         git(root, "clone", "--quiet", "--shared", "--no-checkout", ".", str(top))
         git(top, "checkout", "--quiet", "--detach", git(root, "rev-parse", "HEAD").strip())
         project = read_project(top / prefix)
-        missing = {"_src_path", "_commit"} - project.answers.keys()
-        if missing:
-            raise UpdateError(f"{ANSWERS_FILE} has no {min(missing)}, so updates do not know the template. Restore it.")
+        note = check_source(project, str(project.answers.get("_commit")) if to == CURRENT else to)
+        if note is not None:
+            version = str(project.answers["_commit"])
+            yield UpdatedClone(project.directory, UpdatePreview(version, version, note=note), [])
+            return
         message, migrated = run_in(project, to=to, data=dict(data or {}), trust=trust)
         with remedies(project, to):
             answers = {name: answer for name, answer in project.answers.items() if not name.startswith("_")}
@@ -436,7 +441,10 @@ def report(preview: UpdatePreview, former: str = "HEAD") -> str:
         former: the branch or commit that has the files as they were before the update.
     """
     if not preview.diff:
-        return f"The project has version {preview.new_version} of the template already. There is nothing to update."
+        return (
+            preview.note
+            or f"The project has version {preview.new_version} of the template already. There is nothing to update."
+        )
     groups = [
         ("New", shortened(preview.new)),
         ("Updated, without changes of yours", shortened(preview.updated)),
