@@ -65,7 +65,7 @@ class Notice:
     @property
     def summary(self) -> str:
         """Return the first paragraph of the text, in one line."""
-        paragraph = " ".join(self.text.partition("\n\n")[0].split())
+        paragraph = re.sub(r":$", " (see the changelog).", " ".join(self.text.partition("\n\n")[0].split()))
         return f"Before: {self.before} Now: {paragraph}" if self.before else paragraph
 
     def concerns(self, answers: Mapping[str, Any]) -> bool:
