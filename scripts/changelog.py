@@ -31,7 +31,7 @@ on `copier update` in files that you did not change. A minor version adds featur
 BLOCKS = {"Introduction", "Moved in the package", "Renamed", "Changed texts"}
 """Sections whose texts are not items of a list."""
 
-MESSAGE = """{#- `make changelog` writes this file from notices.yml. copier.yml prints the result before an update.
+MESSAGE = """{#- `make changelog` writes this file from notices.yml. copier.yml prints the result after an update.
 
     The arguments are `_commit` of the project, `_commit` of the new version, and the answers of the project. -#}
 {% macro steps_by_hand(former, new, answers) -%}
@@ -42,7 +42,8 @@ ANSWERS
 STEPS
 {%- endset -%}
 {%- if steps %}
-This update needs steps by hand. CHANGELOG.md of the template describes them:
+
+This update needs steps by hand. CHANGELOG.md of the template has more about them.
 {{ steps }}
 {%- endif -%}
 {%- endmacro %}
@@ -130,9 +131,9 @@ def message(notices: Iterable[Notice]) -> str:
     names = sorted({name for notice in steps for name in answers_in(notice.when)})
     lines = []
     for notice in steps:
-        crossed = "former != new"
+        crossed = "former and former != new"
         if notice.version != UNRELEASED:
-            crossed = f"former_version < {list(Version(notice.version).release)}"
+            crossed = f"former and former_version < {list(Version(notice.version).release)}"
         concerns = f"{crossed} and ({notice.when})" if notice.when else crossed
         lines.append(f"{{%- if {concerns} %}}\n{{% raw %}}  - {notice.summary}{{% endraw %}}\n{{%- endif %}}")
     answers = "\n".join(f"{{%- set {name} = answers.get('{name}') -%}}" for name in names)
