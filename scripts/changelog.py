@@ -35,8 +35,8 @@ MESSAGE = """{#- `make changelog` writes this file from notices.yml. copier.yml 
 
     The arguments are `_commit` of the project, `_commit` of the new version, and the answers of the project. -#}
 {% macro steps_by_hand(former, new, answers) -%}
-{%- set number = former | regex_search('^v?([0-9]+)[.]([0-9]+)[.]([0-9]+)', '\\\\1', '\\\\2', '\\\\3') or [0, 0, 0] -%}
-{%- set former_version = number | map('int') | list -%}
+{%- set numbers = former | regex_search('^v?[0-9]+[.][0-9]+[.][0-9]+') | default('v0', true) -%}
+{%- set former_version = numbers | replace('v', '') | split('.') | map('int') | list -%}
 ANSWERS
 {%- set steps -%}
 STEPS
@@ -137,7 +137,7 @@ def message(notices: Iterable[Notice]) -> str:
         concerns = f"{crossed} and ({notice.when})" if notice.when else crossed
         lines.append(f"{{%- if {concerns} %}}\n{{% raw %}}  - {notice.summary}{{% endraw %}}\n{{%- endif %}}")
     answers = "\n".join(f"{{%- set {name} = answers.get('{name}') -%}}" for name in names)
-    return MESSAGE.replace("\\\\", "\\").replace("ANSWERS", answers).replace("STEPS", "\n".join(lines))
+    return MESSAGE.replace("ANSWERS", answers).replace("STEPS", "\n".join(lines))
 
 
 def answers_in(expression: str) -> set[str]:
