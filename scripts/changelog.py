@@ -36,7 +36,7 @@ MESSAGE = """{#- `make changelog` writes this file from notices.yml. copier.yml 
     The arguments are `_commit` of the project, `_commit` of the new version, and the answers of the project. -#}
 {% macro steps_by_hand(former, new, answers) -%}
 {%- set numbers = former | regex_search('^v?[0-9]+[.][0-9]+[.][0-9]+') | default('v0', true) -%}
-{%- set former_version = numbers | replace('v', '') | split('.') | map('int') | list -%}
+{%- set former_version = numbers.removeprefix('v').split('.') | map('int') | list -%}
 ANSWERS
 {%- set steps -%}
 STEPS
