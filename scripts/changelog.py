@@ -33,13 +33,15 @@ BLOCKS = {"Introduction", "Moved in the package", "Renamed", "Changed texts"}
 
 MESSAGE = """{#- `make changelog` writes this file from notices.yml. copier.yml prints the result after an update.
 
-    The arguments are `_commit` of the project, `_commit` of the new version, and the answers of the project. -#}
-{% macro steps_by_hand(former, new, answers) -%}
-{%- set numbers = former | regex_search('^v?[0-9]+[.][0-9]+[.][0-9]+') | default('v0', true) -%}
+    The arguments are the answers before and after the update. Without former answers, there are no steps. -#}
+{% macro steps_by_hand(former, answers) -%}
+{%- set numbers = former.get('_commit', '') | regex_search('^v?[0-9]+[.][0-9]+[.][0-9]+') | default('v0', true) -%}
 {%- set former_version = numbers.removeprefix('v').split('.') | map('int') | list -%}
 ANSWERS
 {%- set steps -%}
+{%- if former -%}
 STEPS
+{%- endif -%}
 {%- endset -%}
 {%- if steps %}
 
@@ -131,9 +133,9 @@ def message(notices: Iterable[Notice]) -> str:
     names = sorted({name for notice in steps for name in answers_in(notice.when)})
     lines = []
     for notice in steps:
-        crossed = "former and former != new"
+        crossed = "former._commit != answers._commit"
         if notice.version != UNRELEASED:
-            crossed = f"former and former_version < {list(Version(notice.version).release)}"
+            crossed = f"former_version < {list(Version(notice.version).release)}"
         concerns = f"{crossed} and ({notice.when})" if notice.when else crossed
         lines.append(f"{{%- if {concerns} %}}\n{{% raw %}}  - {notice.summary}{{% endraw %}}\n{{%- endif %}}")
     answers = "\n".join(f"{{%- set {name} = answers.get('{name}') -%}}" for name in names)
