@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from copier import run_copy, run_update
+from copier import VcsRef, run_copy, run_update
 from copier.errors import UserMessageError
 from packaging.version import Version
 
 from changelog import answers_in, changelog, files
-from conftest import ROOT, commit_all, git_init, releases, replace, run, run_unchecked
+from conftest import ROOT, Render, commit_all, git_init, releases, replace, run, run_unchecked
 from moves import moved_files, rendered_path, unhandled_moves
 from published import problems_of_tag
 from standfast.notices import Notice, NoticesError, notices_for, read_dates, read_notices, settings_in, task_list
@@ -132,6 +132,24 @@ def test_changelog_names_condition_and_remedy() -> None:
     assert unreleased.startswith("\n## Unreleased\n\n### To do by hand\n\n- If `auth == 'jwt'`: word word")
     assert max(map(len, unreleased.splitlines())) <= 120
     assert "| 5 s | 75 s | `A=5` |" in released
+
+
+@pytest.mark.slow
+def test_update_prints_only_what_concerns_the_change_of_answers(
+    project: Render, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = project(schema_namespace="orders")
+
+    def message(**changes: str) -> str:
+        run_update(str(directory), data=changes, defaults=True, overwrite=True, vcs_ref=VcsRef.CURRENT)
+        run("git", "stash", "--include-untracked", "--quiet", cwd=directory)
+        return capsys.readouterr().err
+
+    schema, rows, undo = "schema_namespace has changed", "The database was SQLite", "The database was PostgreSQL"
+    for changes, expected in (({}, ""), ({"schema_namespace": ""}, schema), ({"database_backend": "sqlite"}, undo)):
+        printed = message(**changes)
+        assert "Look for conflicts" in printed
+        assert {text for text in (schema, rows, undo, "by hand") if text in printed} == {expected} - {""}
 
 
 # ---------------------------------------------------------------------------- versions of projects
@@ -282,7 +300,7 @@ def test_tag_by_hand_is_refused_if_it_hides_the_release(origin: Template) -> Non
     (problem,) = problems("v3.0.0", old)
     assert "The tag v3.0.0 exists. Copier would offer it instead of v1.0.0" in problem
     run("git", "tag", "--delete", "v3.0.0", cwd=origin.clone)
-    # Of two tags on a commit, Copier takes the one that was made later for the version.
+    # Of two tags on a commit, Copier takes the later tag for the version.
     (problem,) = problems("v0.9.0", head, **{"0.9.0": head})
     assert "has the version 0.9.0" in problem
 
