@@ -153,7 +153,8 @@ def notices_for(
 
     def is_crossed(notice: Notice) -> bool:
         if notice.version == UNRELEASED:
-            return former < new and (newest is None or new > newest)
+            # A repository without tags has versions such as 0.0.0.post3.
+            return former < new and (newest is None or new > newest or new.release == (0, 0, 0))
         return former < Version(notice.version) <= new
 
     return [

@@ -41,6 +41,7 @@ def test_update_gets_the_notices_of_the_versions_that_it_crosses() -> None:
 def test_unreleased_notices_concern_updates_to_a_newer_commit() -> None:
     notices = [Notice("unreleased", "next"), Notice("1.0.0", "first")]
     assert for_update(*notices, new="1.0.0.post3.dev0") == ["next"]
+    assert for_update(*notices, former="0.0.0.post2.dev0", new="0.0.0.post3.dev0") == ["next"]
     assert for_update(*notices, former="0.2.0", new="1.0.0") == ["first"]
     assert for_update(*notices, former="1.0.0.post3.dev0", new="1.0.0.post3.dev0") == []
 
