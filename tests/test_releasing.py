@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from changelog import answers_in, changelog, files
 from conftest import ROOT, Render, commit_all, git_init, releases, replace, run, run_unchecked
-from moves import moved_files, rendered_path, unhandled_moves
+from moves import moved_files, rendered_path, tables_since, unhandled_moves
 from published import problems_of_tag
 from standfast.notices import Notice, NoticesError, notices_for, read_dates, read_notices, settings_in, task_list
 
@@ -388,6 +388,8 @@ def test_move_without_entry_is_refused(template: Path, tmp_path: Path) -> None:
     assert check() == [f"{former} moved to {path}" for former, path in moves.items()]
     assert moved_files(clone, base) == moves
     # A table counts if copier.yml lists it for a version after the release.
+    assert tables_since(clone, Version("0.2.0")) == ["moves_1_0_0.yml"]
+    assert tables_since(clone, Version("1.0.0")) == []
     table = clone / "hooks/moves_1000.yml"
     table.write_text(yaml.safe_dump({"files": {"src/PACKAGE/errors.py": "src/PACKAGE/failures.py"}}))
     assert len(check()) == 2
