@@ -1,18 +1,31 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+NEW_INSTALLED := .venv/new/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 CLUSTER_INSTALLED := .venv/cluster/.installed
 
+define CHECK_PYTHON
+@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12")'
+endef
+
 $(INSTALLED): requirements.txt
-	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'Cannot find $(PYTHON). Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12'; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12")'
+	$(CHECK_PYTHON)
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+# `make new` has its own small environment, because the packages of the tests take longer to install than a render.
+$(NEW_INSTALLED): requirements-new.txt
+	$(CHECK_PYTHON)
+	@echo "Installing Copier into .venv/new …"
+	@$(PYTHON) -m venv .venv/new
+	@.venv/new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-new.txt
 	@touch $@
 
 $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
@@ -27,9 +40,9 @@ $(CLUSTER_INSTALLED): requirements-cluster.txt $(INSTALLED)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
+new: $(NEW_INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] [DATA=answers.yml]
 	@test -n "$(DEST)" || { echo 'DEST is not set. Run: make new DEST=../my-service'; exit 2; }
-	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
+	@.venv/new/bin/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
 
 changelog: $(INSTALLED) ## Write CHANGELOG.md from notices.yml, or prepare a release: make changelog [VERSION=1.2.0]
 	@PYTHONPATH=. $(BIN)/python scripts/changelog.py $(VERSION)
@@ -71,6 +84,7 @@ format: $(INSTALLED) ## Fix style and formatting automatically
 
 lock: $(INSTALLED) ## Update the lockfiles of this repository and of the template
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-new.in --output-file requirements-new.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-bench.in --output-file requirements-bench.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --constraints requirements.txt requirements-cluster.in --output-file requirements-cluster.txt
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py
@@ -96,14 +110,25 @@ bench-pool: $(INSTALLED) ## Compare the connection pool with SQLAlchemy's defaul
 bench-health: $(INSTALLED) ## Measure the health checks far away from the database, and when it fails [args=--quick]
 	@$(BIN)/python benchmarks/health.py $(args)
 
-bench-failures: $(INSTALLED) ## Let the database and the service fail under load, beside another template's service
+bench-failures: $(INSTALLED) ## Let the database and the service fail under load, beside another template's service [args=--record]
 	@$(BIN)/python benchmarks/failures.py $(args)
 
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)
 
+.PHONY: example
+example: $(INSTALLED) ## Write an example's commit for a release: make example ACTION=render DEST=../example VERSION=1.2.0
+	@test -n "$(ACTION)" && test -n "$(DEST)" && test -n "$(VERSION)" || { echo 'ACTION, DEST or VERSION is not set. Run: make example ACTION=render DEST=../example VERSION=1.2.0'; exit 2; }
+	@$(BIN)/python scripts/example.py "$(ACTION)" "$(DEST)" "$(VERSION)" $(if $(TEMPLATE),--template "$(TEMPLATE)") $(if $(CHECK),--check)
+
 questions: $(INSTALLED) ## Write the table of questions in README.md
 	@$(BIN)/python scripts/questions.py
+
+address: $(INSTALLED) ## Print the public address of this repository, or change it everywhere: make address URL=https://…
+	@$(BIN)/python scripts/address.py $(if $(URL),"$(URL)")
+
+first-hour: $(INSTALLED) ## Run the first commands of README.md on a new machine, and write docs/first-hour.md [args=--print]
+	@$(BIN)/python scripts/first_hour.py $(args)
 
 pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py

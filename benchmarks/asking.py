@@ -10,6 +10,7 @@ from subjects import Subject, fill, serving_all
 
 SECTION = "requests"
 CLIENTS = 16
+FEW_CLIENTS = 4  # no more than the connections of each pool
 
 
 def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds: float) -> None:
@@ -32,3 +33,7 @@ def measure(subjects: Mapping[str, Subject], table: Table, rounds: int, seconds:
                         table.row(SECTION, f"{kind}, p50", "ms").add(name, result.percentile(0.5))
                         table.row(SECTION, f"{kind}, p99", "ms").add(name, result.percentile(0.99))
                         table.row(SECTION, f"{kind}, CPU", "µs").add(name, result.cpu_per_answer)
+                        result = load(servers[name], subject.routes[kind], FEW_CLIENTS, seconds=seconds)
+                        few = f"{kind}, {FEW_CLIENTS} clients"
+                        table.row(SECTION, f"{few}, rate", "1/s", "more").add(name, result.rate)
+                        table.row(SECTION, f"{few}, CPU", "µs").add(name, result.cpu_per_answer)

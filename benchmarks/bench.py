@@ -28,6 +28,7 @@ import asking
 import growing
 import plot
 import rendering
+import scaling
 import starting
 from harness import BenchmarkError, command
 from report import Table, read_json, render, write_json
@@ -56,10 +57,13 @@ class Scale(NamedTuple):
     clients: tuple[int, ...]
     rows: tuple[int, ...]
     routes: tuple[int, ...]
+    processes: tuple[int, ...]
 
 
-QUICK = Scale(3, 1, 1.0, 0, 2_000, 600, (1, 50, 200), (1_000, 100_000), (0, 500))
-DEFAULT = Scale(5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500))
+QUICK = Scale(3, 1, 1.0, 0, 2_000, 600, (1, 50, 200), (1_000, 100_000), (0, 500), (1, 4))
+DEFAULT = Scale(
+    5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500), (1, 4, 16)
+)
 
 Section = Callable[[Workshop, dict[str, Subject], Table, Scale], None]
 SECTIONS: dict[str, Section] = {
@@ -68,7 +72,7 @@ SECTIONS: dict[str, Section] = {
     "memory": lambda place, found, table, scale: starting.measure_work(
         served(found), table, scale.long_rounds, scale.requests, scale.connections
     ),
-    "requests": lambda place, found, table, scale: asking.measure(served(found), table, scale.rounds, scale.seconds),
+    "requests": lambda place, found, table, scale: asking.measure(found, table, scale.rounds, scale.seconds),
     "clients": lambda place, found, table, scale: growing.measure_clients(
         served(found), table, scale.rounds, scale.seconds, scale.clients
     ),
@@ -78,11 +82,14 @@ SECTIONS: dict[str, Section] = {
     "routes": lambda place, found, table, scale: growing.measure_routes(
         served(found), table, scale.long_rounds, scale.routes
     ),
+    "processes": lambda place, found, table, scale: scaling.measure(
+        found["ours"], table, scale.long_rounds, scale.seconds, scale.processes
+    ),
 }
 
 
 def served(found: dict[str, Subject]) -> dict[str, Subject]:
-    """Return the subjects that have the routes of the service."""
+    """Return the subjects whose growth is measured."""
     return {name: subject for name, subject in found.items() if name != "floor"}
 
 

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import signal
 import statistics
 import subprocess
@@ -24,9 +25,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import failure_table
 from harness import BenchmarkError, Http, command, free_port
 from health import Forwarding, forwarding, send
-from subjects import PACKAGES, PEER, ROOT, Subject, create_database, database_url, fill, sql, versions, workshop
+from subjects import PACKAGES, ROOT, Subject, create_database, database_url, fill, sql, versions, workshop
 
 sys.path.insert(0, str(ROOT / "tests"))
 from conftest import load_postgres_server
@@ -212,22 +214,23 @@ class Outcome(NamedTuple):
     failures: Counter[str]
     requests: int
     lost: int
-    acknowledged: int
     recovery: float
     unready: float
 
     @classmethod
     def total(cls, runs: Sequence[Outcome]) -> Outcome:
         """Return sums of requests, and medians of times."""
-        failures, requests, lost, acknowledged, recovery, unready = zip(*runs, strict=True)
+        failures, requests, lost, recovery, unready = zip(*runs, strict=True)
         times = statistics.median(recovery), statistics.median(unready)
-        return cls(sum(failures, Counter()), sum(requests), sum(lost), sum(acknowledged), *times)
+        return cls(sum(failures, Counter()), sum(requests), sum(lost), *times)
 
     def shown(self) -> tuple[str, ...]:
-        kinds = ", ".join(f"{kind}: {number}" for kind, number in self.failures.most_common())
+        kinds = ", ".join(
+            kind if len(self.failures) == 1 else f"{kind}: {number}" for kind, number in self.failures.most_common()
+        )
         return (
-            f"{self.failures.total()} of {self.requests:,}" + (f" ({kinds})" if kinds else ""),
-            f"{self.lost} of {self.acknowledged:,}",
+            f"{self.failures.total():,} of {self.requests:,}" + (f" ({kinds})" if kinds else ""),
+            f"{self.lost:,}",
             f"{self.recovery:.1f}" if self.recovery < math.inf else f"> {SECONDS - BEFORE:.0f}",
             f"{self.unready:.1f}",
         )
@@ -272,7 +275,6 @@ def measure(stage: Stage, subject: Subject, fault: Fault) -> Outcome:
         failures=Counter(failure for *_, failure in load.results if failure),
         requests=len(load.results),
         lost=len(load.acknowledged - set(sql(url, f"SELECT array_agg(name) FROM {table}"))),
-        acknowledged=len(load.acknowledged),
         recovery=load.recovery(began),
         unready=load.unready,
     )
@@ -281,7 +283,9 @@ def measure(stage: Stage, subject: Subject, fault: Fault) -> Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-failures", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="runs of each service with each fault")
-    rounds = range(parser.parse_args().rounds)
+    parser.add_argument("--record", action="store_true", help="write the table into docs/failures.md and README.md")
+    arguments = parser.parse_args()
+    rounds = range(arguments.rounds)
     with workshop() as place, ExitStack() as stack:
         module = load_postgres_server(place.render("server"))
         server = module.PostgresServer()
@@ -295,15 +299,19 @@ def main() -> None:
         used = [versions(subject, PACKAGES) for subject in subjects]
         if used[0] != used[1]:
             raise BenchmarkError(f"The services have different libraries: {used}")
-        print(f"{datetime.now(UTC):%Y-%m-%d}, {CLIENTS} clients, {len(rounds)} runs of {SECONDS:.0f} s, {used[0]}\n")
-        columns = ("fault", "failed: ours", f"failed: {PEER}", "lost writes", "recovery, s", "readiness 503, s")
-        print("|", " | ".join(columns), "|")
-        print("|---|---|---|---|---|---|")
+        print(f"{CLIENTS} clients, {used[0]}\n")
+        conditions = f"{os.cpu_count()} cores, {len(rounds)} runs of {SECONDS:.0f} s"
+        table = f"{datetime.now(UTC):%Y-%m-%d}, {conditions}\n\n{failure_table.HEAD}"
+        print(table, end="")
         for name, fault in FAULTS.items():
             runs = [[measure(stage, subject, fault) for subject in subjects] for _ in rounds]
             ours, peer = (Outcome.total(outcomes).shown() for outcomes in zip(*runs, strict=True))
             pairs = [f"{mine} / {theirs}" for mine, theirs in zip(ours[1:], peer[1:], strict=True)]
-            print("|", " | ".join((name, ours[0], peer[0], *pairs)), "|", flush=True)
+            row = f"| {' | '.join((name, ours[0], peer[0], *pairs))} |\n"
+            print(row, end="", flush=True)
+            table += row
+    if arguments.record:
+        failure_table.record(table)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,11 @@ def is_healthy(port: int, path: str) -> bool:
         return False
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
@@ -240,16 +245,17 @@ def row_id(number: int) -> str:
 
 @dataclass(frozen=True)
 class Route:
-    """A request to a service. `{id}` in its path stands for the id of a random row."""
+    """A request to a service. `{id}` in its path stands for the id of a random one of the rows."""
 
     method: str
     path: str
     body: Callable[[], bytes] = bytes
     status: int = 200
     authorization: str = ""
+    rows: int = ROWS
 
     def target(self) -> str:
-        return self.path.replace("{id}", row_id(random.randint(1, ROWS)))
+        return self.path.replace("{id}", row_id(random.randint(1, self.rows)))
 
 
 @dataclass
@@ -283,15 +289,20 @@ def load(server: Server, route: Route, clients: int, *, seconds: float = 0, requ
     Raises:
         BenchmarkError: an answer is neither what was asked for nor a refusal.
     """
-    return asyncio.run(_load(server, route, clients, seconds or float("inf"), requests or 2**63))
+    return load_all([server], route, clients, seconds=seconds, requests=requests)
 
 
-async def _load(server: Server, route: Route, clients: int, seconds: float, requests: int) -> Load:
+def load_all(servers: Sequence[Server], route: Route, clients: int, *, seconds: float = 0, requests: int = 0) -> Load:
+    """Do the same as `load` with several servers, among which the clients are distributed."""
+    return asyncio.run(_load(servers, route, clients, seconds or float("inf"), requests or 2**63))
+
+
+async def _load(servers: Sequence[Server], route: Route, clients: int, seconds: float, requests: int) -> Load:
     result = Load()
     left = requests
-    begun, cpu = time.perf_counter(), server.cpu()
+    begun, cpu = time.perf_counter(), sum(server.cpu() for server in servers)
 
-    async def ask() -> None:
+    async def ask(server: Server) -> None:
         nonlocal left
         async with Http(server.port) as client:
             while left > 0 and time.perf_counter() - begun < seconds:
@@ -306,8 +317,8 @@ async def _load(server: Server, route: Route, clients: int, seconds: float, requ
                 else:
                     raise BenchmarkError(f"{route.method} {route.path} was answered {status}")
 
-    await asyncio.gather(*(ask() for _ in range(clients)))
-    result.seconds, result.cpu = time.perf_counter() - begun, server.cpu() - cpu
+    await asyncio.gather(*(ask(servers[number % len(servers)]) for number in range(clients)))
+    result.seconds, result.cpu = time.perf_counter() - begun, sum(server.cpu() for server in servers) - cpu
     result.latencies.sort()
     if not result.latencies:
         raise BenchmarkError(f"{route.method} {route.path} was never answered {route.status}")

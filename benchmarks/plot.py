@@ -1,4 +1,4 @@
-"""The figure of the README: how many times less, or more, than the peer."""
+"""The figure of docs/performance.md: how many times less, or more, than the peer."""
 
 from __future__ import annotations
 

@@ -245,19 +245,15 @@ class Workshop:
         path = f"{stub}{os.pathsep}{generator.parent}{os.pathsep}{os.environ['PATH']}"
         return run([generator, *PEER_OPTIONS], self.directory / "peer", **IDENTITY, PATH=path)
 
-    def bare(self, ours: Subject, url: str) -> Subject:
-        """Starlette and asyncpg with nothing between, on the same libraries, for the same answers."""
+    def limit(self, name: str, ours: Subject, url: str) -> Subject:
+        """Return a lower limit: `bare` on Starlette and asyncpg, `floor` on the libraries of the service."""
         return replace(
             ours,
-            name="bare",
-            command=(ours.command[0], LIMITS / "bare.py"),
+            name=name,
+            command=(ours.command[0], LIMITS / f"{name}.py"),
             variables={"DATABASE_URL": url},
-            routes={name: route for name, route in ours.routes.items() if name not in (THEIR_LIST, THEIR_CREATE)},
+            routes={kind: route for kind, route in ours.routes.items() if kind not in (THEIR_LIST, THEIR_CREATE)},
         )
-
-    def floor(self, ours: Subject) -> Subject:
-        """The service's own direct dependencies, imported, and one route."""
-        return replace(ours, name="floor", command=(ours.command[0], LIMITS / "floor.py"))
 
 
 READ = row_id(1)
@@ -329,11 +325,14 @@ def subjects(workshop: Workshop) -> Iterator[dict[str, Subject]]:
     """Yield all subjects, each with its own database on one server."""
     with postgres(workshop) as server:
         ours = workshop.ours(create_database(server, "ours"))
-        bare = workshop.bare(ours, create_database(server, "bare"))
-        run([ours.command[0], "-m", "alembic", "upgrade", "head"], ours.cwd, **{**ours.variables, **bare.variables})
+        limits = [workshop.limit(name, ours, create_database(server, name)) for name in ("bare", "floor")]
+        for limit in limits:
+            run(
+                [ours.command[0], "-m", "alembic", "upgrade", "head"], ours.cwd, **{**ours.variables, **limit.variables}
+            )
         peer = workshop.peer(create_database(server, "peer"))
         vstorm = workshop.vstorm(create_database(server, "vstorm"))
-        yield {subject.name: subject for subject in (ours, peer, vstorm, bare, workshop.floor(ours))}
+        yield {subject.name: subject for subject in (ours, peer, vstorm, *limits)}
 
 
 @contextmanager

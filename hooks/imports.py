@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+sys.path.append(str(Path(__file__).parents[1]))  # Copier's clone of the template, which is not installed
+
+from standfast.scopes import nodes_of, uses
 
 LINE_LENGTH = 120
 
@@ -141,16 +147,24 @@ def import_blocks(source: bytes) -> list[list[ast.ImportFrom]]:
 
 
 def rename(source: bytes, names: dict[str, str]) -> bytes:
-    """Rename variables, functions and classes, but not in import statements."""
+    """Rename variables, functions and classes of a module, but not in import statements or where a name is hidden."""
     lines = source.splitlines(keepends=True)
+    tree = ast.parse(source)
     found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name) and node.id in names:
-            found.append((node.lineno - 1, node.col_offset, node.id))
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in names:
+    for name in names:
+        found += [(node.lineno - 1, node.col_offset, name) for node in uses(tree, name, partial(_binds, tree, name))]
+    for node in nodes_of(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in names:
             start = lines[node.lineno - 1].index(f" {node.name}".encode(), node.col_offset) + 1
             found.append((node.lineno - 1, start, node.name))
     for number, start, name in sorted(found, reverse=True):
         line = lines[number]
         lines[number] = line[:start] + names[name].encode() + line[start + len(name.encode()) :]
     return b"".join(lines)
+
+
+def _binds(module: ast.Module, name: str, node: ast.AST) -> bool:
+    """Return whether a node belongs to the module's own scope, or imports the name into an inner scope."""
+    if isinstance(node, ast.ImportFrom):
+        return any(alias.name == name and not alias.asname for alias in node.names)
+    return node in module.body

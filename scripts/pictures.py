@@ -2,7 +2,7 @@
 
 It needs git, make, npm and Chromium.
 
-terminal.svg        the output of commands in a terminal; long output is cut, with a mark
+terminal.svg        the output of commands of README.md in a terminal; long output is cut, with a mark
 documentation.png   the documentation page of the started service, in a headless Chromium
 
 The page loads Swagger UI from a content delivery network. The script gives the browser the same files from the npm
@@ -18,11 +18,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,55 +27,49 @@ from playwright.sync_api import Route, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
-ROOT = Path(__file__).resolve().parents[1]
+from newcomer import ROOT, clone, environment, place_after, readme_commands, serving
+
 DOCS = ROOT / "docs"
 WIDTH = 118
+SHOWN = [["uvx", "copier"], ["cd", "my-service"], ["make", "test"]]
+"""Starts of the commands that the picture shows, besides `make dev`."""
+
 URL = "http://127.0.0.1:8000"
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/swagger-ui-dist@(\d+)/(.*)")
 
 
 def main() -> None:
-    DOCS.mkdir(exist_ok=True)
-    if is_ready():
-        raise SystemExit(f"Another service is running at {URL}. Stop it first.")
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with TemporaryDirectory() as directory:
-        clone = clone_to(Path(directory) / "template")
-        service = Path(directory) / "my-service"
-        show(console, clone, "make new DEST=../my-service DEFAULTS=1", lines=5)
-        show(console, clone, "cd ../my-service && git init -q -b main && git add -A && git commit -q -m Start")
-        show(console, service, "make test", lines=4)
-        with serving(console, service):
-            show(console, service, f"curl {URL}/health/ready")
-            show(console, service, f'curl {URL}/api/v1/items --json \'{{"name": "tea"}}\'')
-            screenshot(Path(directory), DOCS / "documentation.png")
+        cwd = Path(directory) / "work"
+        cwd.mkdir()
+        variables = environment(Path(directory) / "home", clone(Path(directory) / "template"))
+        variables |= {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "UV_NO_PROGRESS": "1"}
+        for command in readme_commands():
+            if command == "make dev":
+                prompt(console, f"{command} &")
+                log = Path(directory) / "log"
+                with serving(command, cwd, variables, URL, log):
+                    for line in log.read_text("utf-8").splitlines():
+                        if "started" in line or "running on" in line.lower():
+                            console.print(Text.from_ansi(line))
+                    console.print()
+                    show(console, cwd, variables, f"curl {URL}/health/ready")
+                    show(console, cwd, variables, f'curl {URL}/api/v1/items --json \'{{"name": "tea"}}\'')
+                    screenshot(Path(directory), DOCS / "documentation.png")
+            elif command.split()[:2] in SHOWN:
+                show(console, cwd, variables, command, lines=5)
+            cwd = place_after(command, cwd)
     svg = console.export_svg(title="From nothing to a tested service", unique_id="terminal")
     # Pages that show the picture may not load a font from another server.
     (DOCS / "terminal.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), "utf-8")
 
 
-def clone_to(clone: Path) -> Path:
-    """Clone the last commit, and link this repository's environment into the clone."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    (clone / ".venv").symlink_to(ROOT / ".venv")
-    os.utime(clone / "requirements.txt", (0, 0))  # older than .venv, so that make does not install again
-    return clone
-
-
-def environment() -> dict[str, str]:
-    """Return the environment variables of a new user, without the settings of this user."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYENV_ROOT") if name in os.environ}
-    identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in AUTHOR.items()}
-    return {**kept, **identity, "TERM": "xterm-256color", "COLUMNS": str(WIDTH), "LANG": "C.UTF-8"}
-
-
-AUTHOR = {"NAME": "Ada", "EMAIL": "ada@example.com"}
-
-
-def show(console: Console, cwd: Path, command: str, lines: int = 20) -> None:
+def show(console: Console, cwd: Path, variables: dict[str, str], command: str, lines: int = 20) -> None:
     """Run a command in a terminal, and print the command and the last lines of its output."""
+    command = command.replace("copier copy ", "copier copy --defaults ")
     prompt(console, command)
-    output = on_a_terminal(command, cwd).rstrip().splitlines()
+    output = on_a_terminal(command, cwd, variables).rstrip().splitlines()
     if len(output) > lines:
         console.print(Text(f"[… {len(output) - lines} lines]", style="dim italic"))
     for line in output[-lines:]:
@@ -91,12 +81,12 @@ def prompt(console: Console, command: str) -> None:
     console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
 
 
-def on_a_terminal(command: str, cwd: Path) -> str:
+def on_a_terminal(command: str, cwd: Path, variables: dict[str, str]) -> str:
     leader, follower = pty.openpty()
     with subprocess.Popen(
         ["bash", "-c", f"stty cols {WIDTH}; {command}"],
         cwd=cwd,
-        env=environment(),
+        env=variables,
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -118,43 +108,6 @@ def read_all(terminal: int) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-@contextmanager
-def serving(console: Console, service: Path) -> Iterator[None]:
-    """Run `make dev` in the background, and print the lines of its log about the start."""
-    prompt(console, "make dev &")
-    with (service.parent / "log").open("w+") as log:
-        process = subprocess.Popen(
-            ["make", "dev"],
-            cwd=service,
-            env=environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 120
-            while not is_ready():
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise SystemExit((service.parent / "log").read_text())
-                time.sleep(0.2)
-            for line in (service.parent / "log").read_text().splitlines():
-                if "started" in line or "running on" in line.lower():
-                    console.print(Text.from_ansi(line))
-            console.print()
-            yield
-        finally:
-            os.killpg(process.pid, 2)
-            process.wait()
-
-
-def is_ready() -> bool:
-    try:
-        with urllib.request.urlopen(f"{URL}/health/ready", timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def screenshot(directory: Path, picture: Path) -> None:

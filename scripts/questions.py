@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from copier import Settings, run_copy
 
+import marked
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-BEGIN = "<!-- written by `make questions` -->"
-END = "<!-- end of what `make questions` writes -->"
 
 
 def table(root: Path = ROOT) -> str:
@@ -70,13 +70,9 @@ def cell(text: str) -> str:
 
 
 def replaced(text: str, content: str) -> str:
-    """Return the text with new content between the markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"README.md must have the lines {BEGIN} and {END}. Restore them.")
-    return f"{before}{begin}\n{content}{end}{after}"
+    """Return the text of README.md with another table."""
+    return marked.replaced(text, "questions", content)
 
 
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text("utf-8"), table()), "utf-8")
+    marked.write(README, "questions", table())

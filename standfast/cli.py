@@ -39,7 +39,7 @@ def in_project(command: Callable[..., Any]) -> Callable[..., Any]:
     return project_option(python_option(command))
 
 
-@click.group(help="Commands for projects that this template rendered. Run them in the root of the project.")
+@click.group(help="Commands for projects that the template Standfast rendered. Run them in the root of the project.")
 @click.version_option(__version__, prog_name="standfast")
 def main() -> None:
     pass
@@ -84,6 +84,7 @@ def database(*, project: Project, python: Path | None, former: str) -> None:
     """Move the tables in the project's database.
 
     The project's settings name the database. The command also moves Alembic's version table. Stop the service first.
+    Other objects of the schema, such as views and functions, stay. The command prints the statement that moves each.
     """
     project.run("move_schema", "database", former, python=python)
 
@@ -95,7 +96,8 @@ def rename_package(*, project: Project, name: str) -> None:
     """Rename the project's Python package to NAME.
 
     The command renders the project's template version twice, with the former and the new name. It merges the
-    difference into the project. The owner's changes stay, and later updates work as before.
+    difference into the project. The owner's changes stay, and later updates work as before. At the end, the command
+    lists texts that still contain the former name.
     """
     from .rename_package import rename  # Other commands do not need Copier, which takes long to import.
 

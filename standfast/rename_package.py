@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import io
+import itertools
 import re
 import subprocess
 import tempfile
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from copier.errors import CopierError
 from plumbum import ProcessExecutionError
 
 from .project import ANSWERS_FILE, Project
+from .scopes import uses
 
 
 def rename(project: Project, name: str) -> None:
@@ -32,6 +38,8 @@ def rename(project: Project, name: str) -> None:
         )
     if name == former:
         raise click.ClickException(f"The package is already called {name}. Choose another name.")
+    if (directory / "src" / name).exists():
+        raise click.ClickException(f"src/{name} already exists. Choose another name, or move it away.")
     with tempfile.TemporaryDirectory() as temporary:
         before, after = Path(temporary, "before"), Path(temporary, "after")
         try:
@@ -45,10 +53,15 @@ def rename(project: Project, name: str) -> None:
                 f"Cannot get the template from {project.answers['_src_path']} ({reason[0]}). Check the address "
                 f"_src_path in {ANSWERS_FILE}, and the network."
             ) from None
+        renaming = Renaming(former, name, modules(directory / "src", former))
+        texts, conflicts = renamed(directory, renaming, before, after)
         git(directory, "mv", f"src/{former}", f"src/{name}")
-        conflicts = merge(directory, before, after, former, name)
-    rewrite_imports(directory, former, name)
-    click.echo(f"✅ {former} was renamed to {name}. Read `git diff HEAD`, run `make test`, and commit.")
+        for path, text in texts.items():
+            (directory / path).write_bytes(text)
+        click.echo(f"✅ {former} was renamed to {name}. Read `git diff HEAD`, run `make test`, and commit.")
+        if lines := list(mentions(directory, former, after)):
+            click.echo(f"👀 These lines still contain {former}. Change the lines that mean the package:")
+            click.echo("\n".join(lines))
     if conflicts:
         raise click.ClickException(f"There are conflicts in {', '.join(conflicts)}. Resolve them.")
 
@@ -58,55 +71,125 @@ def render(directory: Path, answers: dict[str, Any]) -> None:
     run_copy(answers["_src_path"], directory, data=data, vcs_ref=answers["_commit"], defaults=True, quiet=True)
 
 
-def merge(project: Path, before: Path, after: Path, former: str, name: str) -> list[str]:
-    """Merge the difference of two renders into the project. Return the paths of files with conflicts."""
-    conflicts = []
-    for old in (path for path in before.rglob("*") if path.is_file()):
-        relative = str(old.relative_to(before)).replace(f"src/{former}/", f"src/{name}/")
-        ours, new = project / relative, after / relative
-        if ours.exists() and old.read_bytes() != new.read_bytes():
-            merged = subprocess.run(["git", "merge-file", ours, old, new], capture_output=True, check=False)
-            if merged.returncode:
-                conflicts.append(relative)
-    return conflicts
+def modules(source: Path, package: str) -> set[str]:
+    """Return the full names of the modules of a package, but not its own name."""
+    paths = (path.relative_to(source).with_suffix("") for path in (source / package).rglob("*.py"))
+    return {".".join(path.parts) for path in paths}
 
 
-def rewrite_imports(project: Path, former: str, name: str) -> None:
-    """Rename the package in files and lines that only the project has."""
-    modules = {
-        ".".join(path.relative_to(project / "src").with_suffix("").parts).replace(name, former, 1)
-        for path in (project / "src" / name).rglob("*.py")
-    }
-    for path in git(project, "ls-files", "-z", "*.py").split("\0")[:-1]:
-        file = project / path
-        lines = file.read_text("utf-8").splitlines(keepends=True)
-        for node in ast.walk(ast.parse("".join(lines))):
-            if names_package(node, former, modules):
-                assert isinstance(node, ast.stmt | ast.expr)
-                for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                    lines[number] = rewrite(lines[number], node, former, name)
-        file.write_text("".join(lines), "utf-8")
+def renamed(project: Path, renaming: Renaming, before: Path, after: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Return the changed files at their new paths, and the paths of files with conflicts. Nothing is written.
+
+    Raises:
+        ClickException: a Python file that contains the name of the package cannot be parsed.
+    """
+    texts, conflicts = {}, []
+    for path in git(project, "ls-files", "-z").split("\0")[:-1]:
+        if (project / path).is_symlink() or not (project / path).is_file():
+            continue
+        text = ours = (project / path).read_bytes()
+        target = re.sub(rf"^src/{renaming.former}/", f"src/{renaming.name}/", path)
+        old, new = before / path, after / target
+        try:
+            if path.endswith(".py"):
+                text = renaming.rewrite(ours)
+        except (SyntaxError, ValueError) as error:  # ValueError: null bytes
+            raise click.ClickException(
+                f"Cannot parse {path} ({error}). Correct it first. Nothing was renamed."
+            ) from None
+        if old.is_file() and new.is_file():
+            base = old.read_bytes()
+            # Both sides have the new name, so the owner's change of a line with the name is no conflict.
+            base, theirs = renaming.rewrite(base) if path.endswith(".py") else base, new.read_bytes()
+            if base != theirs:
+                text, conflict = merge(text, base, theirs)
+                conflicts += [target] * conflict
+        if text != ours:
+            texts[target] = text
+    return texts, conflicts
 
 
-def rewrite(line: str, node: ast.stmt | ast.expr, former: str, name: str) -> str:
-    """Return the line with the package renamed: everywhere in an import, once in a string."""
-    encoded = line.encode()
-    start, end = (0, len(encoded)) if isinstance(node, ast.stmt) else (node.col_offset, node.end_col_offset or 0)
-    inside = re.sub(rf"(?<![\w.]){former}(?!\w)", name, encoded[start:end].decode(), count=isinstance(node, ast.expr))
-    return encoded[:start].decode() + inside + encoded[end:].decode()
+def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, bool]:
+    """Return the merged text, and whether it has conflicts."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = [Path(directory, name) for name in ("project", "before", "renamed")]
+        for path, text in zip(paths, (ours, base, theirs), strict=True):
+            path.write_bytes(text)
+        merged = subprocess.run(
+            ["git", "merge-file", "-p", *(path.name for path in paths)],
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    if merged.returncode > 127:  # A binary file. A smaller status is the number of conflicts.
+        return ours, True
+    return merged.stdout, merged.returncode > 0
 
 
-def names_package(node: ast.AST, former: str, modules: set[str]) -> bool:
-    """Return whether the node is an absolute import of the package, or a string that names one of its modules."""
-    if isinstance(node, ast.Import):
-        return any(alias.name.split(".")[0] == former for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        return node.level == 0 and (node.module or "").split(".")[0] == former
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in modules - {former}
+def mentions(project: Path, former: str, after: Path) -> Iterator[str]:
+    """Yield the lines that contain the former name, except lines that a render with the new name also has."""
+    command = ("grep", "-I", "--null", "--line-number", "--word-regexp", "--fixed-strings", "-e", former)
+    for found in git(project, *command, accepted=(0, 1)).split("\n")[:-1]:
+        path, number, line = found.split("\0")
+        rendered = after / path
+        if not rendered.is_file() or line.rstrip() not in rendered.read_text("utf-8").splitlines():
+            yield f"  {path}:{number}: {line.strip()}".encode(errors="replace").decode()
 
 
-def git(project: Path, *arguments: str) -> str:
-    finished = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=False)
-    if finished.returncode:
+@dataclass(frozen=True)
+class Renaming:
+    """Renames a package in Python code."""
+
+    former: str
+    name: str
+    modules: set[str]
+    """Full names of the modules of the package, with the former name."""
+
+    def rewrite(self, source: bytes) -> bytes:
+        """Return the source of a module with the new name: in imports, their uses, and strings that are module names.
+
+        Raises:
+            SyntaxError, ValueError: the source cannot be parsed.
+        """
+        former, name = self.former.encode(), self.name.encode()
+        if former not in source:
+            return source
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        text = source.decode(encoding).encode()
+        starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
+        for place in sorted({starts[line - 1] + column for line, column in self.places(text.decode())}, reverse=True):
+            found = re.compile(rb"(?:from(?:\s|\\\r?\n)+|\w*[\"']+)?(?=%b\b)" % former).match(text, place)
+            if found:  # In f-strings, Python 3.11 has other positions.
+                text = text[: found.end()] + name + text[found.end() + len(former) :]
+        return text.decode().encode(encoding)
+
+    def places(self, source: str) -> Iterator[tuple[int, int]]:
+        """Yield the line, and the column in UTF-8, of the nodes that start with the name of the package."""
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            match node:
+                case ast.Import(names=names):
+                    yield from ((alias.lineno, alias.col_offset) for alias in names if self.owns(alias.name))
+                case ast.ImportFrom(level=0, module=str(module)) if self.owns(module):
+                    yield node.lineno, node.col_offset
+                case ast.Constant(value=str(value)) if value in self.modules:
+                    yield node.lineno, node.col_offset
+        yield from ((node.lineno, node.col_offset) for node in uses(tree, self.former, self.binds_package))
+
+    def binds_package(self, node: ast.AST) -> bool:
+        """Return whether a statement binds the name of the package itself."""
+        return isinstance(node, ast.Import) and any(
+            self.owns(alias.name) and alias.asname is None for alias in node.names
+        )
+
+    def owns(self, module: str) -> bool:
+        return module.partition(".")[0] == self.former
+
+
+def git(project: Path, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
+    finished = subprocess.run(
+        ["git", *arguments], cwd=project, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+    )
+    if finished.returncode not in accepted:
         raise click.ClickException(f"git {arguments[0]}: {finished.stderr.strip()}")
     return finished.stdout

@@ -1,52 +1,144 @@
-"""Answers to the questions of copier.yml, for renders in tests."""
+"""Answers to the questions of copier.yml, for renders in tests.
+
+The values of choices and yes/no questions come from there.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Set
+import re
+from collections import Counter
+from collections.abc import Iterator, Set
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import jinja2
+import yaml
+
 Answers = dict[str, Any]
+Answer = tuple[str, Any]
+"""The name of a question, and a value."""
 
-DATABASES: dict[str, Answers] = {
-    "namespaced": {"database_backend": "postgresql", "schema_namespace": "orders"},
-    "plain": {"database_backend": "postgresql", "schema_namespace": ""},
-    "sqlite": {"database_backend": "sqlite"},
+Pair = tuple[Answer, Answer]
+
+TEXTS: dict[str, tuple[str, ...]] = {"schema_namespace": ("orders", "")}
+"""Answers to text questions that change more than the text: without a namespace, other lines are rendered."""
+
+CODE = ("database_backend", "schema_namespace", "auth", "include_example")
+"""Questions that change the Python code of the service. The rendered suite runs with each pair of these answers."""
+
+COMBINED = (*CODE, "dependency_tool", "ci_provider")
+"""Questions whose answers are rendered in every combination. The matrix has other answers at least in every pair."""
+
+LABELS: dict[Answer, str] = {
+    ("database_backend", "postgresql"): "",
+    ("schema_namespace", "orders"): "namespaced",
+    ("schema_namespace", ""): "plain",
+    ("auth", "none"): "",
+    ("include_example", True): "example",
+    ("include_example", False): "bare",
 }
-TOOLS = ("pip-tools", "uv")
-CI_PROVIDERS = ("github", "gitlab", "none")
-LICENSES = ("Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause")
-PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+"""Names of answers in the names of combinations. The default is the value, or the name of a yes/no question."""
 
-CORNERS: dict[str, Answers] = {
-    f"{database}{'' if auth == 'none' else f'-{auth}'}-{'example' if example else 'bare'}": {
-        **answers,
-        "auth": auth,
-        "include_example": example,
+
+@cache
+def questions() -> dict[str, dict[str, Any]]:
+    """Return the questions that Copier asks."""
+    path = Path(__file__).resolve().parents[1] / "copier.yml"
+    return {
+        name: question
+        for name, question in yaml.safe_load(path.read_text("utf-8")).items()
+        if not name.startswith("_") and question.get("when", question.get("ask")) is not False
     }
-    for (database, answers), auth, example in itertools.product(DATABASES.items(), ("none", "jwt"), (True, False))
-}
+
+
+def text_questions() -> list[str]:
+    return [name for name, question in questions().items() if question["type"] != "bool" and "choices" not in question]
+
+
+@cache
+def values() -> dict[str, tuple[Any, ...]]:
+    """Return the answers to each question with choices and each yes/no question, and those of TEXTS."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, question in questions().items():
+        if question["type"] == "bool":
+            found[name] = (True, False)
+        elif choices := question.get("choices"):
+            found[name] = tuple(choices.values() if isinstance(choices, dict) else choices)
+        elif name in TEXTS:
+            found[name] = TEXTS[name]
+    return found
+
+
+def is_asked(name: str, answers: Answers) -> bool:
+    """Return the condition of a question, which may read the answers before it."""
+    condition = str(questions()[name].get("when", True))
+    return bool(jinja2.Template(condition, undefined=jinja2.StrictUndefined).render(answers) == "True")
+
+
+def pairs() -> set[Pair]:
+    """Return each pair of answers to two questions that Copier asks in one run."""
+    conditions = " ".join(str(question.get("when", "")) for question in questions().values())
+    controlling = {name: options for name, options in values().items() if re.search(rf"\b{name}\b", conditions)}
+    found: set[Pair] = set()
+    for first, second in itertools.combinations(sorted(values()), 2):
+        options = controlling | {first: values()[first], second: values()[second]}
+        for chosen in itertools.product(*options.values()):
+            answers = dict(zip(options, chosen, strict=True))
+            if is_asked(first, answers) and is_asked(second, answers):
+                found.add(((first, answers[first]), (second, answers[second])))
+    return found
+
+
+def pairs_of(answers: Answers) -> Iterator[Pair]:
+    """Return the pairs of answers in one combination."""
+    return itertools.combinations(sorted((name, answers[name]) for name in answers.keys() & values().keys()), 2)
+
+
+def product(*names: str) -> dict[str, Answers]:
+    """Return every combination of the answers to these questions, without questions that Copier does not ask."""
+    found: dict[str, Answers] = {}
+    for chosen in itertools.product(*(values()[name] for name in names)):
+        answers = dict(zip(names, chosen, strict=True))
+        answers = {name: value for name, value in answers.items() if is_asked(name, answers)}
+        found["-".join(filter(None, map(label, answers.items())))] = answers
+    return found
+
+
+def label(answer: Answer) -> str:
+    name, value = answer
+    return LABELS.get(answer, {True: name, False: f"no-{name}"}.get(value, str(value)))
+
+
+CORNERS = product(*CODE)
 """Answers that change the Python code of the service."""
 
 
+@cache
 def matrix() -> dict[str, Answers]:
-    """Return every combination of CORNERS, tools and CI providers.
+    """Return every combination of the questions in COMBINED.
 
-    Licenses, Python versions and Kubernetes change only a few files: each combination gets the next value.
+    Each other question gets the value with the most pairs that no combination has before. Among equal values, it gets
+    the least used one.
     """
-    licenses, versions = itertools.cycle(LICENSES), itertools.cycle(PYTHON_VERSIONS)
-    kubernetes = itertools.cycle((True, False, False, True, True, False))
-    return {
-        f"{corner}-{tool}-{ci}": {
-            **answers,
-            "dependency_tool": tool,
-            "ci_provider": ci,
-            "license": next(licenses),
-            "python_version": next(versions),
-            "kubernetes": next(kubernetes),
-        }
-        for (corner, answers), tool, ci in itertools.product(CORNERS.items(), TOOLS, CI_PROVIDERS)
-    }
+    missing = pairs()
+    used: Counter[Answer] = Counter()
+    combinations = product(*COMBINED)
+    others = [name for name in values() if name not in COMBINED]
+    for answers in combinations.values():
+        for name in others:
+            if is_asked(name, answers):
+                answers[name] = max(
+                    values()[name],
+                    key=lambda value: (
+                        len(missing.intersection(pairs_of({**answers, name: value}))),
+                        -used[name, value],
+                    ),
+                )
+                used[name, answers[name]] += 1
+        missing.difference_update(pairs_of(answers))
+    return combinations
 
 
 def covering() -> dict[str, Answers]:

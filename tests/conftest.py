@@ -346,6 +346,8 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 def in_fast_part(names: Iterable[str], *fast: str) -> list[Any]:
     """Return parameters for a test. `make test` runs only the parameters in `fast`."""
+    names = list(names)
+    assert set(fast) <= set(names), f"There are no parameters {set(fast) - set(names)}."
     return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in names]
 
 

@@ -82,6 +82,7 @@ RUN_ELSEWHERE = {
     r"docker compose down --volumes|alembic downgrade base": "test_development_compose_file_works",
     r"pre-commit install|pipx install pre-commit|uv tool install pre-commit": "test_pre_commit_hooks_find_errors",
     r"(uvx|pipx run) copier( update)?|git diff --check": "test_walkthrough_commands_work",
+    r"(uvx|pipx run) copier update --skip-answered|find \. -name '\*\.rej'": "test_update_can_write_files_of_conflicts",
     r"uvx --from git\+ADDRESS standfast rename-package NAME": "test_package_can_be_renamed",
     r"uvx --from git\+ADDRESS standfast move-schema .*": "test_tables_can_move_to_another_schema",
 }

@@ -7,13 +7,20 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from conftest import git_init, run, run_unchecked
+from conftest import ROOT, run, run_unchecked
 from processes import started
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import first_hour
+import newcomer
+from address import address
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +44,17 @@ def test_new_project_serves_and_passes_its_ci(
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", template, clone, cwd=tmp_path)
     (tmp_path / "answers.yml").write_text(answers)
-    make(f"new DEST={tmp_path}/rendered {options or f'DATA={tmp_path}/answers.yml'}", clone)
-    if "uv" in answers:
-        make("lock", tmp_path / "rendered")  # The message of `make new` names this command.
-    git_init(tmp_path / "rendered")
     service = tmp_path / "service"
-    run("git", "clone", "--quiet", tmp_path / "rendered", service, cwd=tmp_path)
+    made = make(f"new DEST={service} {options or f'DATA={tmp_path}/answers.yml'}", clone)
+    assert [path.name for path in (clone / ".venv").iterdir()] == ["new"], (
+        "`make new` installed the tools of the tests."
+    )
 
-    assert_dev_serves(service)
+    start, serve, check = re.findall(r"^  (\S.*)", made.stderr.partition("Run these commands")[2], re.MULTILINE)
+    run("bash", "-c", start, cwd=clone)
+    run("git", "clean", "-Xdfq", cwd=service)  # The commit must have all files that the following commands need.
+    assert_dev_serves(service, *serve.split())
+    run(*check.split(), cwd=service)
     for target in ("test", "migrate", "help"):
         make(target, service)
     run_continuous_integration(service, postgres)
@@ -54,8 +64,8 @@ def test_new_project_serves_and_passes_its_ci(
     assert run("git", "status", "--porcelain", cwd=service).stdout.split() == []
 
 
-def assert_dev_serves(service: Path) -> None:
-    with started("make", "dev", cwd=service, seconds=300) as running:
+def assert_dev_serves(service: Path, *command: str) -> None:
+    with started(*command, cwd=service, seconds=300) as running:
         for path in ("/health", "/health/db", "/health/ready", "/docs"):
             assert running.get(path).status_code == 200
         os.killpg(running.process.pid, signal.SIGINT)
@@ -98,3 +108,17 @@ def split_variables(line: str) -> tuple[str, dict[str, str]]:
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
     return shlex.join(words[len(variables) :]), variables
+
+
+def test_commands_of_the_readme_create_a_project(template: Path, tmp_path: Path) -> None:
+    """Git takes the template from a clone instead of its public address, and Copier uses the default answers."""
+    variables = newcomer.environment(tmp_path / "home", template) | {"HOME": os.environ["HOME"]}
+    work = tmp_path / "work"
+    work.mkdir()
+    commands = newcomer.readme_commands()
+    for command in commands[: commands.index("make dev")]:
+        first_hour.run(command, work, variables)
+        work = newcomer.place_after(command, work)
+    assert run("git", "log", "--format=%s", cwd=work).stdout == "Start\n"
+    assert f"_src_path: {address()}\n" in (work / ".copier-answers.yml").read_text("utf-8")
+    assert (work / "src" / "my_service" / "main.py").is_file()

@@ -76,8 +76,19 @@ def test_relative_imports_of_a_moved_module_are_adjusted() -> None:
 
 
 def test_renamed_function_is_renamed_in_its_own_module() -> None:
-    source = "def select():\n    return select\n"
-    assert rewrite(source, "src/app/paging.py") == "def page_request():\n    return page_request"
+    source = "if True:\n    def select():\n        return select"
+    assert rewrite(source, "src/app/paging.py") == source.replace("select", "page_request")
+
+
+def test_other_variables_with_the_name_are_unchanged() -> None:
+    source = """from ..paging import select
+select()
+class Query:
+    def select(self, select=None, *, key=lambda select: select): return select
+    def first(self): return select() + [select for select in "ab"]
+"""
+    expected = source.replace("import select", "import page_request").replace("\nselect()", "\npage_request()")
+    assert rewrite(source) == expected.replace("return select()", "return page_request()").rstrip()
 
 
 def test_other_lines_are_unchanged() -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from answers import PYTHON_VERSIONS
+from answers import values
 from conftest import Render, find_python, run, skip_outside_ci
 from engine import Engine
 
 pytestmark = pytest.mark.slow
 
+PYTHON_VERSIONS = values()["python_version"]
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 IN_CONTAINER = """
 cp -r /project /tmp/project && cd /tmp/project

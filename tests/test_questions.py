@@ -5,13 +5,14 @@ from __future__ import annotations
 import keyword
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
+from copier import run_copy
 
 from conftest import ROOT, EnvironmentOf, Render, run, run_unchecked
 
@@ -109,11 +110,6 @@ def test_every_question_has_help_and_a_default() -> None:
         for name, question in read_questions().items()
         if question.get("when", question.get("ask")) is not False
     }
-    assert list(questions) == [
-        *("project_name", "package_name", "description", "author_name", "author_email", "license"),
-        *("database_backend", "schema_namespace", "auth", "dependency_tool", "python_version"),
-        *("ci_provider", "kubernetes", "include_example"),
-    ]
     for name, question in questions.items():
         assert question["help"].strip(), f"{name} has no help."
         assert "default" in question, f"{name} has no default."
@@ -123,21 +119,24 @@ def test_every_question_has_help_and_a_default() -> None:
         )
 
 
-def test_derived_conditions_cannot_be_set(tmp_path: Path) -> None:
+def test_derived_conditions_cannot_be_set() -> None:
+    """Each validator allows only the derived value, with the default answers."""
+    derived = read_questions()
     conditions = [
-        name
-        for name, question in read_questions().items()
-        if question.get("when") is False and question["type"] == "bool"
+        name for name, question in derived.items() if question.get("when") is False and question["type"] == "bool"
     ]
     assert len(conditions) > 5
+    answers = questions.defaults(ROOT)
     for name in conditions:
-        errors = []
-        for value in ("true", "false"):
-            command = (COPIER, "copy", "--quiet", "--defaults", "--pretend", "-d", f"{name}={value}", ROOT, tmp_path)
-            result = run_unchecked(*command, "--vcs-ref", "HEAD", cwd=tmp_path)
-            errors += [result.stderr] * (result.returncode != 0)
-        assert len(errors) == 1
-        assert "This value is derived. Set " in errors[0]
+        validator = jinja2.Template(derived[name]["validator"])
+        messages = {value: validator.render({**answers, name: value}) for value in (True, False)}
+        assert messages[answers[name]] == ""
+        assert re.fullmatch(r"This value is derived\. Set (\w+) instead", messages[not answers[name]])
+
+
+def test_derived_condition_in_the_data_is_refused(template: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Set auth instead"):
+        run_copy(str(template), tmp_path, data={"jwt": True}, vcs_ref="HEAD", defaults=True, quiet=True, pretend=True)
 
 
 def read_questions() -> dict[str, dict[str, Any]]:
@@ -182,10 +181,13 @@ def test_readme_lists_the_questions(tmp_path: Path) -> None:
     assert "GitLab CI | Service for continuous integration" in questions.table(tmp_path)
 
 
+ORGANIZATIONS = (ROOT / "docs" / "organizations.md").read_text("utf-8")
+
+
 def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) -> None:
-    """The settings are the example of the README. Copier rejects an invalid default like an answer."""
+    """The settings are the example in docs/organizations.md. Copier rejects an invalid default like an answer."""
     settings = tmp_path / "settings.yml"
-    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", questions.README.read_text("utf-8"), re.S)[0])
+    settings.write_text(organization := re.findall(r"```yaml\n(.*?)```", ORGANIZATIONS, re.S)[0])
     copy = (COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template)
     run(*copy, tmp_path / "service", cwd=tmp_path, COPIER_SETTINGS_PATH=str(settings))
     answers = yaml.safe_load((tmp_path / "service" / ".copier-answers.yml").read_text("utf-8"))
@@ -201,46 +203,6 @@ def test_copier_settings_give_default_answers(template: Path, tmp_path: Path) ->
 def test_copier_copy_works_without_trust(template: Path, tmp_path: Path) -> None:
     run(COPIER, "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", template, tmp_path / "service", cwd=tmp_path)
     assert (tmp_path / "service" / "src" / "my_service" / "main.py").is_file()
-
-
-NEW = [sys.executable, str(ROOT / "scripts" / "new.py")]
-
-
-def test_make_new_renders_and_prints_the_next_commands(tmp_path: Path) -> None:
-    (tmp_path / "answers.yml").write_text("project_name: Order Service\ndatabase_backend: sqlite\n")
-    finished = run(*NEW, "service", "--data-file", "answers.yml", cwd=tmp_path)
-    assert (tmp_path / "service" / "src" / "order_service").is_dir()
-    assert "make dev" in finished.stderr + finished.stdout
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ("package_name: class\n", "keyword"),
-        ("license: GPL\n", "license"),
-        ("{", "not valid YAML"),
-        (None, "missing.yml"),
-    ],
-)
-def test_make_new_reports_an_error_in_one_line(tmp_path: Path, data: str | None, message: str) -> None:
-    if data is not None:
-        (tmp_path / "missing.yml").write_text(data)
-    finished = run_unchecked(*NEW, "service", "--data-file", "missing.yml", cwd=tmp_path)
-    assert_refused(finished, message)
-    assert not (tmp_path / "service").exists()
-
-
-def test_make_new_refuses_a_directory_that_is_not_empty(tmp_path: Path) -> None:
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "mine").touch()
-    assert_refused(run_unchecked(*NEW, "service", "--defaults", cwd=tmp_path), "not empty")
-    assert [path.name for path in (tmp_path / "service").iterdir()] == ["mine"]
-
-
-def assert_refused(finished: subprocess.CompletedProcess[str], message: str) -> None:
-    assert finished.returncode == 1
-    assert message in finished.stderr
-    assert len(finished.stderr.strip().splitlines()) == 1
 
 
 def test_kubernetes_files_are_rendered_only_for_postgresql(render: Render) -> None:

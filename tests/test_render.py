@@ -14,24 +14,42 @@ import jinja2
 import pytest
 import yaml
 
-from answers import LICENSES, NAMES, PYTHON_VERSIONS, Answers, matrix
+from answers import NAMES, Answer, Answers, matrix, values
 from conftest import ROOT, Render, run
 
-TRACES = {
-    "sqlite": re.compile(r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b", re.IGNORECASE),
-    "plain": re.compile(r"schema_namespace(?!: ''|`)|[Ss]chema namespace|CreateSchema"),
-    "namespaced": re.compile(r"Ignore tables without a model"),
-    "bare": re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
-    "without users": re.compile(
+TRACES: dict[Answer, re.Pattern[str]] = {
+    ("database_backend", "sqlite"): re.compile(
+        r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b", re.IGNORECASE
+    ),
+    ("database_backend", "postgresql"): re.compile(r"json_types|change-the-database"),
+    ("schema_namespace", ""): re.compile(r"schema_namespace(?!: ''|`)|[Ss]chema namespace|CreateSchema"),
+    ("schema_namespace", "orders"): re.compile(r"Ignore tables without a model"),
+    ("include_example", False): re.compile(r"items?\.py|\bItem\b|/items\b|Teapot|Remove the example"),
+    ("auth", "none"): re.compile(
         r"argon2|pyjwt|\bjwt\b|UserSession|/auth\b|create_user|REFRESH_TOKEN|rate_limit|valkey", re.IGNORECASE
     ),
-    "pip-tools": re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),
-    "uv": re.compile(r"pip-tools|pip-compile|piptools|requirements-dev|flit-core>=4\",$"),
-    "github": re.compile(r"gitlab", re.IGNORECASE),
-    "gitlab": re.compile(r"github(?!\.com)", re.IGNORECASE),
-    "none": re.compile(r"gitlab|github(?!\.com)", re.IGNORECASE),
+    ("dependency_tool", "pip-tools"): re.compile(r"\buv (sync|lock|run)|uv\.lock|dependency-groups"),
+    ("dependency_tool", "uv"): re.compile(r"pip-tools|pip-compile|piptools|requirements-dev|flit-core>=4\",$"),
+    ("ci_provider", "github"): re.compile(r"gitlab", re.IGNORECASE),
+    ("ci_provider", "gitlab"): re.compile(r"github(?!\.com)", re.IGNORECASE),
+    ("ci_provider", "none"): re.compile(r"gitlab|github(?!\.com)", re.IGNORECASE),
+    ("kubernetes", False): re.compile(r"kustomiz|on-kubernetes|deploy/kubernetes", re.IGNORECASE),
+    ("license", "Proprietary"): re.compile(r"^license = ", re.MULTILINE),
 }
-"""Patterns that must not occur in a render with this option."""
+"""Patterns that must not occur in a render with this answer, but occur with other answers to the question."""
+
+TRACES |= {
+    ("license", name): re.compile(rf'^license = "(?!{name}")|Private :: Do Not Upload', re.MULTILINE)
+    for name in values()["license"]
+    if name != "Proprietary"
+}
+TRACES |= {
+    ("python_version", version): re.compile(rf"^(ARG PYTHON_VERSION=|FROM python:)(?!{version}|\$)", re.MULTILINE)
+    for version in values()["python_version"]
+}
+
+MENTION_OTHERS = {".copier-answers.yml", "LICENSE", "change-the-database.md"}
+"""Files that must name options that were not chosen."""
 
 JINJA = re.compile(r"\{\{|\{%|\{#")
 PYTHON_FENCE = re.compile(r"^```python\n.*?^```\n\n?", re.MULTILINE | re.DOTALL)
@@ -46,9 +64,10 @@ def files(project: Path) -> Iterator[Path]:
     )
 
 
-def check(project: Path, options: list[str]) -> list[str]:
+def check(project: Path, answers: Answers) -> list[str]:
     """Return a message for each error in a render."""
     wrong = []
+    unwanted = {answer: TRACES[answer] for answer in answers.items() if answer in TRACES}
     for path in files(project):
         name = str(path.relative_to(project))
         text = path.read_text("utf-8")
@@ -64,12 +83,11 @@ def check(project: Path, options: list[str]) -> list[str]:
             wrong.append(f"{name}: has two empty lines")
         if re.search(r"\n\n[ \t]", text) and path.name in ("Makefile", ".env.example"):
             wrong.append(f"{name}: has an empty line before an indented line")
-        # These files must name options that were not chosen.
-        if path.name not in (".copier-answers.yml", "LICENSE", "change-the-database.md"):
+        if path.name not in MENTION_OTHERS:
             wrong += [
-                f"{name}: has {found[0]!r}, which must not occur with the option {option!r}"
-                for option in options
-                if (found := TRACES[option].search(name + "\n" + text))
+                f"{name}: has {found[0]!r}, which must not occur with {question}={value!r}"
+                for (question, value), pattern in unwanted.items()
+                if (found := pattern.search(name + "\n" + text))
             ]
         parse(path, text)
     return wrong
@@ -88,19 +106,17 @@ def parse(path: Path, text: str) -> None:
         configparser.ConfigParser(interpolation=None).read_string(text)
 
 
-@pytest.mark.parametrize(("name", "answers"), matrix().items(), ids=matrix())
-def test_combination_renders_clean_files(render: Render, name: str, answers: Answers) -> None:
+@pytest.mark.parametrize("answers", matrix().values(), ids=matrix())
+def test_combination_renders_clean_files(render: Render, answers: Answers) -> None:
     project = render(**answers)
-    options = [name.partition("-")[0], answers["dependency_tool"], answers["ci_provider"]]
-    options += ["bare"] * (not answers["include_example"]) + ["without users"] * (answers["auth"] == "none")
-    assert check(project, options) == []
+    assert check(project, answers) == []
     lint(project)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unusual_names_render_clean_files(render: Render, name: str) -> None:
     project = render(**NAMES[name])
-    assert check(project, []) == []
+    assert check(project, {}) == []
     lint(project)
     metadata = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
     assert metadata["description"] == NAMES[name]["description"]
@@ -117,7 +133,7 @@ def lint(project: Path) -> None:
 def test_checks_find_errors(render: Render, project: Render) -> None:
     broken = project(database_backend="sqlite", include_example=False)
     (broken / "README.md").write_text("{{ left }}\n\n\nitems.py on PostgreSQL \n\n")
-    assert len(check(broken, ["sqlite", "bare"])) == 6
+    assert len(check(broken, {"database_backend": "sqlite", "include_example": False})) == 6
     (broken / "src" / "my_service" / "bad.py").write_text("import os\n")
     with pytest.raises(AssertionError, match="F401"):
         lint(broken)
@@ -125,10 +141,9 @@ def test_checks_find_errors(render: Render, project: Render) -> None:
 
 @pytest.mark.parametrize("question", ["license", "python_version"])
 def test_license_and_python_version_change_few_files(render: Render, question: str) -> None:
-    values = {"license": LICENSES, "python_version": PYTHON_VERSIONS}[question]
     contents = [
         {str(path.relative_to(project)): path.read_bytes() for path in files(project)}
-        for project in (render(**{question: value}) for value in values)
+        for project in (render(**{question: value}) for value in values()[question])
     ]
     differing = {name for name in set().union(*contents) if len({content.get(name) for content in contents}) > 1}
     expected = {

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -26,6 +27,7 @@ from conftest import (
     Environment,
     EnvironmentOf,
     Render,
+    commit_all,
     created_database,
     git_init,
     query,
@@ -596,6 +598,82 @@ def test_tables_move_from_one_schema_to_another(
         python.run(after, "alembic", "check", DATABASE_URL=url)
 
 
+REST = """
+CREATE TABLE orders."Audit" (id serial, note text)
+CREATE VIEW orders.recent AS SELECT * FROM orders.item
+CREATE MATERIALIZED VIEW orders.totals AS SELECT count(*) FROM orders.item
+CREATE SEQUENCE orders.numbers
+CREATE TYPE orders.kind AS ENUM ('a')
+CREATE TYPE orders.pair AS (a int, b int)
+CREATE DOMAIN orders.positive AS int CHECK (value > 0)
+CREATE STATISTICS orders.spread ON name, created_at FROM orders.item
+CREATE FUNCTION orders.total(int, text) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders.item'
+CREATE PROCEDURE orders.clear() LANGUAGE sql AS 'DELETE FROM orders.item'
+CREATE EXTENSION citext SCHEMA orders
+GRANT USAGE ON SCHEMA orders TO {role}
+GRANT SELECT ON orders.item TO {role}, PUBLIC
+ALTER DEFAULT PRIVILEGES IN SCHEMA orders GRANT SELECT, INSERT ON TABLES TO {role}
+""".strip().splitlines()
+LISTED = """
+     ALTER EXTENSION citext SET SCHEMA shop;
+     ALTER FUNCTION orders.total(integer,pg_catalog.text) SET SCHEMA shop;
+     ALTER MATERIALIZED VIEW orders.totals SET SCHEMA shop;
+     ALTER PROCEDURE orders.clear() SET SCHEMA shop;
+     ALTER SEQUENCE orders.numbers SET SCHEMA shop;
+     ALTER STATISTICS orders.spread SET SCHEMA shop;
+     ALTER TABLE orders."Audit" SET SCHEMA shop;
+     ALTER TYPE orders.kind SET SCHEMA shop;
+     ALTER TYPE orders.pair SET SCHEMA shop;
+     ALTER TYPE orders.positive SET SCHEMA shop;
+     ALTER VIEW orders.recent SET SCHEMA shop;
+     GRANT USAGE ON SCHEMA shop TO PUBLIC;
+     GRANT USAGE ON SCHEMA shop TO {role};
+     ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA shop GRANT INSERT, SELECT ON TABLES TO {role};
+"""
+
+
+@pytest.mark.slow
+def test_objects_and_privileges_that_stay_are_listed(
+    rendered: Make, environment: EnvironmentOf, standfast: Path, postgres: str
+) -> None:
+    before, after = (rendered(WORKING_TREE, schema_namespace=schema) for schema in ("orders", "shop"))
+    role = f"reader_{uuid4().hex}"
+    with created_database(postgres) as url:
+
+        def move() -> str:
+            return run(standfast, "move-schema", "database", "orders", cwd=after, DATABASE_URL=url).stdout
+
+        environment(before).run(before, "alembic", "upgrade", "head", DATABASE_URL=url)
+        query(url, f"CREATE ROLE {role}")
+        try:
+            for statement in REST:
+                query(url, statement.format(role=role))
+            owner = query(url, "SELECT current_user")[0][0]
+            moved, _, listed = move().partition("  👀 These objects and privileges were not moved.")
+            assert moved == "  ✅ moved alembic_version, item\n"
+            statements = listed.partition(":")[2].lstrip("\n")
+            assert statements == LISTED.format(role=role, owner=owner).removeprefix("\n")
+            assert move().endswith(listed)
+            for statement in statements.splitlines():
+                query(url, statement)
+            assert move() == "  ✅ orders has no tables of the service\n"
+            query(url, "DROP SCHEMA orders")
+        finally:
+            query(url, f"DROP OWNED BY {role}")
+            query(url, f"DROP ROLE {role}")
+
+
+@pytest.mark.slow
+def test_default_schema_lists_no_privileges_of_its_own(
+    rendered: Make, environment: EnvironmentOf, standfast: Path, postgres: str
+) -> None:
+    before, after = (rendered(WORKING_TREE, schema_namespace=schema) for schema in ("", "shop"))
+    with created_database(postgres) as url:
+        environment(before).run(before, "alembic", "upgrade", "head", DATABASE_URL=url)
+        moved = run(standfast, "move-schema", "database", "public", cwd=after, DATABASE_URL=url).stdout
+        assert moved == "  ✅ moved alembic_version, item\n"
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -647,6 +725,20 @@ def test_template_that_cannot_be_rendered_is_reported(
     (tmp_path / ".copier-answers.yml").write_text(f"{answers}\npackage_name: my_service\n")
     git_init(tmp_path)
     assert_refused(run_unchecked(standfast, "rename-package", "orders", cwd=tmp_path), message)
+
+
+def test_nothing_is_renamed_if_a_file_cannot_be_parsed(project: Render, standfast: Path) -> None:
+    directory = project()
+    (directory / "tests/broken.py").write_text("import my_service\nprint(\n")
+    (directory / "src/shop").mkdir()
+    (directory / "src/shop/__init__.py").touch()
+    commit_all(directory, "Add modules")
+    refused = run_unchecked(standfast, "rename-package", "shop", cwd=directory)
+    assert_refused(refused, "src/shop already exists")
+    refused = run_unchecked(standfast, "rename-package", "orders", cwd=directory)
+    assert_refused(refused, "Cannot parse tests/broken.py ('(' was never closed (<unknown>, line 2)).")
+    assert "Nothing was renamed." in refused.stderr
+    assert run("git", "status", "--porcelain", cwd=directory).stdout == ""
 
 
 def files(project: Path) -> dict[str, str]:

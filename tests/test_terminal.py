@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,35 +34,20 @@ def test_make_lists_each_command_on_one_line(render: Render, name: str) -> None:
     assert max(map(len, lines)) <= 120
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_make_new_prints_two_commands_that_start_the_service(tmp_path: Path, tool: str) -> None:
-    service = tmp_path / "service"
-    new = (sys.executable, ROOT / "scripts" / "new.py", service, "--data-file", "answers.yml")
-    (tmp_path / "answers.yml").write_text(f"dependency_tool: {tool}\n")
-    said = run(*new, cwd=tmp_path).stderr.partition("is ready in")[2].strip().splitlines()
-    start, serve = (line.strip() for line in said[1:] if line)
-    assert said[0] == f"{service}. Next:"
-    assert serve == "make dev"
-    assert start.startswith(f"cd {service} && ")
-    assert ("make lock" in start) == (tool == "uv")
-    if tool == "pip-tools":
-        run("bash", "-c", start, cwd=tmp_path)
-        assert run("git", "status", "--porcelain", cwd=service).stdout == ""
-        assert run("git", "log", "--format=%s", cwd=service).stdout == "Start\n"
-
-
-def install(directory: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def install(
+    directory: Path, *variables: str, target: str = ".venv/.installed", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the make target that installs the project. Other targets depend on it."""
     make = shutil.which("make")
     assert make
-    return run_unchecked(make, ".venv/.installed", *variables, cwd=directory, **environment)
+    return run_unchecked(make, target, *variables, cwd=directory, **environment)
 
 
 @pytest.fixture(params=["template", "pip-tools"])
 def fresh(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Path:
     """Return a directory with only the files that this make target needs."""
     source = directory_of(render, request.param)
-    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "requirements-new.txt"):
         if (source / name).exists():
             shutil.copy(source / name, tmp_path)
     return tmp_path
@@ -72,8 +57,9 @@ def test_old_python_is_rejected(fresh: Path) -> None:
     pythons = [python for version in OLD_PYTHONS if (python := find_python(version))]
     if not pythons:
         skip_outside_ci("There is no Python before 3.11. Install Python 3.10, on the path or with pyenv.")
-    for python in pythons:
-        refused = install(fresh, f"PYTHON={python}")
+    targets = [".venv/.installed", *[".venv/new/.installed"] * (fresh / "requirements-new.txt").exists()]
+    for python, target in itertools.product(pythons, targets):
+        refused = install(fresh, f"PYTHON={python}", target=target)
         assert refused.returncode != 0
         assert refused.stderr.splitlines()[0] == (
             f"{python} is too old. Install Python 3.11 or newer, or set PYTHON, for example PYTHON=python3.12"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
@@ -37,6 +37,62 @@ SCHEMA_ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
     "batch_op": {"create_foreign_key": ("referent_schema",)},
 }
 """Arguments that name a schema, by object and operation of Alembic."""
+
+LEFT = """
+WITH
+  former AS (SELECT * FROM pg_namespace WHERE nspname = :former),
+  target AS (SELECT * FROM pg_namespace WHERE nspname = :target),
+  objects AS (
+    SELECT object.*
+    FROM former
+    JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = former.oid AND d.deptype = 'n'
+    CROSS JOIN pg_identify_object(d.classid, d.objid, 0) object
+    WHERE NOT EXISTS (
+      SELECT FROM pg_depend e WHERE (e.classid, e.objid) = (d.classid, d.objid) AND (
+        e.deptype = 'e' -- A member of an extension.
+        OR object.type = 'sequence' AND e.deptype IN ('a', 'i') -- It moves with the table that owns it.
+      )
+    )
+  ),
+  privileges AS (
+    SELECT grantee, privilege_type FROM former, aclexplode(nspacl) WHERE grantee NOT IN (0, nspowner)
+    UNION
+    SELECT acl.grantee, 'USAGE'
+    FROM target
+    JOIN pg_class c ON c.relnamespace = target.oid AND c.relname = ANY (:moved)
+    CROSS JOIN aclexplode(c.relacl) acl
+    EXCEPT
+    SELECT grantee, privilege_type FROM target, aclexplode(coalesce(nspacl, acldefault('n', nspowner)))
+  ),
+  defaults AS (
+    SELECT a.defaclrole, a.defaclobjtype, acl.grantee, acl.privilege_type
+    FROM former JOIN pg_default_acl a ON a.defaclnamespace = former.oid CROSS JOIN aclexplode(a.defaclacl) acl
+    EXCEPT
+    SELECT a.defaclrole, a.defaclobjtype, acl.grantee, acl.privilege_type
+    FROM target JOIN pg_default_acl a ON a.defaclnamespace = target.oid CROSS JOIN aclexplode(a.defaclacl) acl
+  ),
+  statements (kind, statement) AS (
+    SELECT 1, format(
+      'ALTER %s %s SET SCHEMA %I',
+      upper(CASE type WHEN 'composite type' THEN 'type' WHEN 'statistics object' THEN 'statistics' ELSE type END),
+      identity, :target
+    ) FROM objects
+    UNION ALL
+    SELECT 2, format(
+      'GRANT %s ON SCHEMA %I TO %s', string_agg(privilege_type, ', ' ORDER BY privilege_type DESC), :target,
+      CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+    ) FROM privileges GROUP BY grantee
+    UNION ALL
+    SELECT 3, format(
+      'ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA %I GRANT %s ON %s TO %s', defaclrole::regrole, :target,
+      string_agg(privilege_type, ', ' ORDER BY privilege_type),
+      CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END,
+      CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+    ) FROM defaults GROUP BY defaclrole, defaclobjtype, grantee
+  )
+SELECT statement FROM statements ORDER BY kind, statement
+"""
+"""SQL for the statements that give the rest of the former schema, and its privileges, to the target."""
 
 
 def main(package: str, what: str, former: str) -> None:
@@ -125,13 +181,13 @@ def move_tables(project: Project, former: str) -> None:
             "An SQLite file has no schemas, so there are no tables to move. Set DATABASE_URL to a PostgreSQL database."
         )
 
-    def locked(connection: Connection) -> list[str]:
+    def locked(connection: Connection) -> Result:
         with project.migration_lock(connection):
-            moved = move(project, connection, former)
+            result = move(project, connection, former)
             connection.commit()
-            return moved
+            return result
 
-    async def run() -> list[str]:
+    async def run() -> Result:
         engine = project.create_migration_engine()
         try:
             async with engine.connect() as connection:
@@ -140,7 +196,7 @@ def move_tables(project: Project, former: str) -> None:
             await engine.dispose()
 
     try:
-        moved = asyncio.run(run())
+        moved, left = asyncio.run(run())
     except project.errors as error:
         fail(error)
     except DBAPIError as error:
@@ -150,35 +206,43 @@ def move_tables(project: Project, former: str) -> None:
     except KeyboardInterrupt:
         fail("Interrupted.", INTERRUPTED)
     click.echo(f"  ✅ moved {', '.join(moved)}" if moved else f"  ✅ {former} has no tables of the service")
+    if left:
+        click.echo("  👀 These objects and privileges were not moved. Run the lines that the service needs:")
+        click.echo("\n".join(f"     {statement};" for statement in left))
 
 
-def move(project: Project, connection: Connection, former: str) -> list[str]:
-    """Move the service's tables in the connection's transaction, and return their names.
+Result = tuple[list[str], list[str]]
+"""The names of the moved tables, and statements for objects and privileges that were not moved."""
+
+
+def move(project: Project, connection: Connection, former: str) -> Result:
+    """Move the service's tables in the connection's transaction.
 
     Raises:
         CommandError: nothing was moved; the message says why.
     """
     inspector = inspect(connection)
     target = project.metadata.schema or inspector.default_schema_name or DEFAULT_SCHEMA
+    if former == target:
+        return [], []
     quote = connection.dialect.identifier_preparer.quote
     ours = {project.version_table.name, *(table.name for table in project.metadata.tables.values())}
     there = set(inspector.get_table_names(target))
-    found = sorted(ours & set(inspector.get_table_names(former))) if former != target else []
-    if not found:
-        if project.version_table.name not in there:
-            raise CommandError(f"Neither {former} nor {target} has tables of the service. Check the name FORMER.")
-        return []
+    found = sorted(ours & set(inspector.get_table_names(former)))
+    if not found and project.version_table.name not in there:
+        raise CommandError(f"Neither {former} nor {target} has tables of the service. Check the name FORMER.")
     if taken := sorted(there & set(found)):
         raise CommandError(f"Nothing was moved: {target} already has {', '.join(taken)}. Drop them if they are empty.")
     if target not in inspector.get_schema_names():
         connection.execute(CreateSchema(target))
     for name in found:
         connection.exec_driver_sql(f"ALTER TABLE {quote(former)}.{quote(name)} SET SCHEMA {quote(target)}")
-    if former != DEFAULT_SCHEMA:
+    left = list(connection.scalars(text(LEFT), {"former": former, "target": target, "moved": sorted(ours)}))
+    if found and former != DEFAULT_SCHEMA:
         with suppress(DBAPIError), connection.begin_nested():
             # If the schema has other tables or another owner, this fails and the schema stays.
             connection.execute(DropSchema(former))
-    return found
+    return found, left
 
 
 if __name__ == "__main__":
