@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 from copier import run_copy, run_update
-from standfast.project import read_project
-from standfast.template_source import check_source
 
 from conftest import commit_all, git_init, run
+from standfast.project import read_project
+from standfast.template_source import check_source
 
 TEMPLATE = {
     "copier.yml": "_subdirectory: template\npackage_name: orders\n",

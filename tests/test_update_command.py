@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from copier import run_copy
-from standfast.cli import main
-from standfast.update import TrustRequiredError, UpdateError, apply_update, preview_update, report
 
 from conftest import Render, commit_all, git_init, releases, replace, run
+from standfast.cli import main
+from standfast.update import TrustRequiredError, UpdateError, apply_update, preview_update, report
 
 NEXT = "v1000.0.0"
 """The tag of the next release. The template's working tree is v999.0.0."""
@@ -196,7 +196,7 @@ def test_update_with_scripts_names_them_and_needs_trust(clone: Path, tmp_path: P
     git_init(project)
     with pytest.raises(TrustRequiredError) as refused:
         apply_update(project, to="v999.0.0")
-    assert refused.value.scripts == ["hooks/rename.py", "hooks/moves_0_3_0.yml"]
+    assert refused.value.scripts == ["hooks/rename.py", "hooks/moves_1_0_0.yml"]
     assert f"in {clone} at v999.0.0, then run the command again with --trust." in refused.value.message
     assert status(project) == ""
 
