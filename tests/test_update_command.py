@@ -169,14 +169,14 @@ def refused(project: Path, *arguments: str) -> str:
 
 def test_errors_name_the_reason_and_the_remedy(project: Render, tmp_path: Path) -> None:
     directory = project()
-    assert "no version v77" in refused(directory, "--to", "v77")
+    assert "no version v7777" in refused(directory, "--to", "v7777")
     assert "Write a few words" in refused(directory, "--to", "current", "-d", "description=")
     assert "has no question flavor. The questions are in" in refused(directory, "-d", "flavor=red", "--to", "current")
     (directory / "Makefile").write_text("all:\n")
     assert "has uncommitted changes. Commit or stash them first" in refused(directory)
     change(directory, ".copier-answers.yml", "^_src_path: .*", "_src_path: https://127.0.0.1:1/x.git")
     commit_all(directory, "Moved")
-    assert "Cannot get the template from https://127.0.0.1:1/x.git (fatal: " in refused(directory, "--check")
+    assert "Cannot read the template at https://127.0.0.1:1/x.git (" in refused(directory, "--check")
     change(directory, ".copier-answers.yml", "^_src_path: .*\n", "")
     commit_all(directory, "Lost")
     assert "has no _src_path" in refused(directory)
