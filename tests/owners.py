@@ -97,7 +97,7 @@ def build_owner(name: str, directory: Path, template: Path) -> Path:
     """
     owner = OWNERS[name]
     source = template
-    if (owner.directory / "fork.patch").exists():
+    if (owner.directory / "fork.yml").exists():
         source = fork(owner, directory.with_name(f"{directory.name}.template"), template)
     for folder in owner.folders:
         answers = {**owner.answers, **owner.services.get(folder, {})}
@@ -121,19 +121,17 @@ def build_owner(name: str, directory: Path, template: Path) -> Path:
 
 
 def fork(owner: Owner, clone: Path, template: Path) -> Path:
-    """Create a fork of the template with the owner's changes in each release, and return it.
-
-    Each tag of the fork is the release with the patch, merged with the fork's former release, as README.md instructs.
-    """
+    """Create a fork of the template, and return it. Each of its tags is a release with the edits of `fork.yml`."""
     run("git", "clone", "--quiet", "--no-hardlinks", str(template), str(clone), cwd=clone.parent)
+    changes = yaml.safe_load((owner.directory / "fork.yml").read_text("utf-8"))
     tags = run("git", "tag", "--list", "--sort=version:refname", cwd=clone).stdout.split()
-    newer = tags[tags.index(f"v{owner.version}") :]
-    run("git", "switch", "--quiet", "--create", "fork", newer[0], cwd=clone)
-    run("git", "apply", owner.directory / "fork.patch", cwd=clone)
-    commit_all(clone, "Defaults of the organization")
-    for tag in newer:
-        if tag != newer[0]:
-            run("git", "merge", "--quiet", "--no-edit", tag, cwd=clone)
+    for tag in tags[tags.index(f"v{owner.version}") :]:
+        run("git", "switch", "--quiet", "--detach", tag, cwd=clone)
+        for path, text in changes["files"].items():
+            (clone / path).write_text(text, "utf-8")
+        for edit in changes["edits"]:
+            replace(clone, edit["file"], edit["old"], edit["new"], count=-1)
+        commit_all(clone, "Defaults of the organization")
         run("git", "tag", "--force", tag, cwd=clone)
     return clone
 

@@ -47,7 +47,7 @@ def added_lines(repository: Path) -> set[str]:
 
 def normalize(line: str) -> str:
     """Return a line as it is after the update, without spaces at both ends. Imports become empty."""
-    if re.match(r"\s*(from \S+ )?import ", line):
+    if re.match(r"\s*((from \S+ )?import |\w+,$)", line):
         return ""
     return re.sub(rf"\b({'|'.join(RENAMED)})\b", lambda found: RENAMED[found[0]], line).strip()
 
