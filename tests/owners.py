@@ -39,6 +39,7 @@ class Owner:
     change: Answers = field(default_factory=dict)
     conflicts: dict[str, str] = field(default_factory=dict)
     by_hand: list[dict[str, Any]] = field(default_factory=list)
+    known_before: dict[str, str] = field(default_factory=dict)
     database: str = "sqlite"
 
     @property

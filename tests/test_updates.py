@@ -40,6 +40,7 @@ MIGRATIONS = (
 
 COVERING = covering()
 
+
 @pytest.fixture
 def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
     """Return a function that creates a committed project of a release."""
