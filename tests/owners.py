@@ -9,6 +9,7 @@ import hashlib
 import re
 import shlex
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,8 @@ def fork(owner: Owner, clone: Path, template: Path) -> Path:
 
 
 def convert_line_endings(directory: Path) -> None:
-    """Write CRLF into each text file, and tell git to keep it."""
-    (directory / ".gitattributes").write_text("* -text\n", "utf-8")
+    """Write CRLF into each text file, and let git do so at each checkout."""
+    (directory / ".gitattributes").write_text("* text=auto eol=crlf\n", "utf-8")
     for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=directory).stdout.split(
         "\0"
     ):
@@ -169,15 +170,20 @@ def resolved(conflict: str, taken: str) -> str:
     return {"owner": theirs, "template": ours, "both": theirs + ours}[taken].removesuffix("\n")
 
 
-def follow_the_changelog(owner: Owner, project: Path, python: Environment) -> None:
-    """Do what the owner has to do by hand after the update. CHANGELOG.md names each step."""
+def follow_the_changelog(owner: Owner, repository: Path, python: Callable[[Path], Environment]) -> None:
+    """Do what the owner has to do by hand after the update. Each service runs the commands.
+
+    Args:
+        python: returns the environment of a service.
+    """
     for step in owner.by_hand:
         if "run" in step:
-            python.script(project, *shlex.split(step["run"]))
+            for project in (repository / folder for folder in owner.folders):
+                python(project).script(project, *shlex.split(step["run"])[1:])
         elif "delete" in step:
-            (project / step["delete"]).unlink()
+            (repository / step["delete"]).unlink()
         else:
-            replace(project, step["file"], step["old"], step["new"], count=-1)
+            replace(repository, step["file"], step["old"], step["new"], count=-1)
 
 
 def recorded() -> dict[str, dict[str, str]]:

@@ -135,9 +135,13 @@ def test_suite_of_an_owner_passes_after_the_update(
         for project in projects:
             if (project / "requirements.txt").exists():
                 lock(project)
-            python = environment_of(owner, project, environment, render)
-            follow_the_changelog(owner, project, python)
-            run_suite(project, python, **variables)
+
+        def python(project: Path) -> Environment:
+            return environment_of(owner, project, environment, render)
+
+        follow_the_changelog(owner, repository, python)
+        for project in projects:
+            run_suite(project, python(project), **variables)
         result["after"] = "passes"
     finally:
         record_property("scoreboard", json.dumps(result))
