@@ -54,16 +54,6 @@ def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
-def add_row(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
-    """Return a function that adds a row to the table at the end of the run."""
-
-    def add(version: str, answers: str, outcome: str) -> None:
-        record_property("update", f"{version}|{answers}|{outcome}")
-
-    return add
-
-
 @pytest.mark.parametrize(
     "name", in_fast_part(COVERING, "namespaced-example-pip-tools-github", "sqlite-jwt-bare-uv-github")
 )
