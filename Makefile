@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -59,6 +59,9 @@ test-slow: $(INSTALLED) ## Run the slow tests
 
 test-updates: $(INSTALLED) ## Update projects of every release to the current version, and print the results
 	@$(BIN)/python -m pytest tests/test_updates.py $(args)
+
+scoreboard: $(INSTALLED) ## Update the projects of owners/, run their suites, and write docs/update-scoreboard.md: make scoreboard [args=NAME]
+	@PYTHONPATH=tests:hooks $(BIN)/python scripts/scoreboard.py $(args)
 
 cluster: $(CLUSTER_INSTALLED) ## Install Patroni, etcd and PostgreSQL for tests/test_failover.py (Linux on x86-64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator
 from io import BytesIO
 from itertools import dropwhile, takewhile
@@ -10,6 +11,7 @@ from tokenize import COMMENT, tokenize
 
 from imports import place_of, sort_key, written
 
+CONFLICT = re.compile(rb"^<<<<<<< .*?^>>>>>>> [^\n]*\n", re.MULTILINE | re.DOTALL)
 Part = tuple[str, str]
 """The module and the name of an import, the name and an element of a list, or an empty text and another statement."""
 
@@ -39,6 +41,21 @@ def add_imports(merged: bytes, ours: bytes, base: bytes) -> bytes:
         if isinstance(statement, ast.Import | ast.ImportFrom) and (where, name) not in present and needed:
             text = add_import(text, where, name)
     return text.encode()
+
+
+def add_imports_around_conflicts(merged: bytes, ours: bytes, base: bytes) -> bytes:
+    """Add imports like `add_imports`, to a module that may have conflicts.
+
+    Raises:
+        SyntaxError: without the lines in conflict, it is not a module.
+    """
+    conflicts = CONFLICT.findall(merged)
+    for number, conflict in enumerate(conflicts):
+        merged = merged.replace(conflict, b"# conflict %d\n" % number, 1)
+    merged = add_imports(merged, ours, base)
+    for number, conflict in enumerate(conflicts):
+        merged = merged.replace(b"# conflict %d\n" % number, conflict, 1)
+    return merged
 
 
 def merge_additions(ours: bytes, base: bytes, theirs: bytes, served: Collection[str] = ()) -> bytes | None:

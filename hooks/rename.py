@@ -17,7 +17,7 @@ import yaml
 from copier import run_copy
 
 from imports import Imports, module_of
-from modules import add_imports, listed_modules, merge_additions, with_imports_of
+from modules import add_imports, add_imports_around_conflicts, listed_modules, merge_additions, with_imports_of
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 """Copier's clone of the template. The new version is checked out, and its history has the older versions."""
@@ -152,8 +152,10 @@ class Update:
                 added = merge_additions(ours, base, theirs, self.served)
                 return (text, conflicts) if added is None else (added, False)
             if conflicts:
-                text, conflicts = merge_texts(with_imports_of(base, ours), base, theirs)
-            if not conflicts:
+                merged, conflicts_now = merge_texts(with_imports_of(base, ours), base, theirs)
+                # If this raises SyntaxError, the first merge stays. It has the owner's imports in conflicts.
+                text, conflicts = add_imports_around_conflicts(merged, ours, base), conflicts_now
+            else:
                 text = add_imports(text, ours, base)
         return text, conflicts
 

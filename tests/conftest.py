@@ -199,6 +199,16 @@ def project(render: Render, tmp_path: Path) -> Render:
     return copy
 
 
+@pytest.fixture
+def add_row(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
+    """Return a function that adds a row to the table at the end of the run."""
+
+    def add(version: str, answers: str, outcome: str) -> None:
+        record_property("update", f"{version}|{answers}|{outcome}")
+
+    return add
+
+
 class Environment:
     """A virtual environment with the development dependencies of a render, but not the render itself."""
 

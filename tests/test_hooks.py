@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 
 from imports import Imports
-from modules import add_imports, listed_modules, merge_additions, with_imports_of
+from modules import add_imports, add_imports_around_conflicts, listed_modules, merge_additions, with_imports_of
 
 IMPORTS = Imports(
     moved={
@@ -123,6 +123,14 @@ authenticated = APIRouter()
 
 routers: list[APIRouter] = [authenticated, *find_routers()]
 '''
+
+
+def test_import_of_the_owner_stays_beside_conflicts() -> None:
+    base = b"from .a import (\n    A,\n    B,\n)\n\nx = [A, B]\n"
+    ours = b"from .a import (\n    A,\n    B,\n    Ours,\n)\n\nx = [A, B, Ours]\n"
+    conflict = b"<<<<<<< before updating\nx = [A, B, Ours]\n=======\nx = [a.A]\n>>>>>>> after updating\n"
+    merged = b"from . import a\n\n" + conflict
+    assert add_imports_around_conflicts(merged, ours, base) == (b"from . import a\nfrom .a import Ours\n\n" + conflict)
 
 
 @pytest.mark.parametrize(

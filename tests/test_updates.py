@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from copier import VcsRef, run_copy, run_recopy, run_update
-from copier.errors import DirtyLocalWarning
 
 from answers import Answers, covering
 from conftest import (
@@ -31,14 +29,9 @@ from conftest import (
     run,
     run_unchecked,
 )
-from documents import create, edit, steps
 from imports import Imports, absolute, from_imports, module_of, package_of
-
-LOCKS = {"requirements.txt", "requirements-dev.txt"}
-"""Lockfiles belong to the owner. Updates do not change them."""
-
-MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
-"""Directories that are not rendered. Git, make and other tools create them."""
+from owners import build_owner
+from updates import LOCKS, MARKERS, TABLES, assert_up_to_date, contents, update
 
 MIGRATIONS = (
     "alembic/versions/20260101_0000_create_item.py",
@@ -46,8 +39,6 @@ MIGRATIONS = (
 )
 
 COVERING = covering()
-
-MARKERS = re.compile(r"^<<<<<<< before updating$.*?^>>>>>>> after updating$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -61,47 +52,6 @@ def old(template: Path, tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return make
-
-
-def update(project: Path, *, trust: bool = False, quiet: bool = True, **changes: Any) -> dict[str, str]:
-    """Commit, update to the newest version, and return the conflicts by file.
-
-    Args:
-        trust: the same as `--trust`. Copier needs it for an update that moves files.
-        quiet: whether Copier prints no message.
-    """
-    commit_all(project, "Changes", "--allow-empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DirtyLocalWarning)
-        run_update(str(project), data=changes, defaults=True, overwrite=True, quiet=quiet, unsafe=trust)
-    assert not list(project.rglob("*.rej"))
-    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=project).stdout.split("\0")
-    texts = {name: (project / name).read_text("utf-8") for name in names if name and (project / name).is_file()}
-    return {name: found[0] for name, text in texts.items() if (found := MARKERS.search(text))}
-
-
-def assert_up_to_date(project: Path) -> None:
-    """Check that another update changes nothing, and needs no `--trust`."""
-    assert update(project) == {}
-    assert run("git", "status", "--porcelain", cwd=project).stdout == ""
-
-
-def contents(project: Path) -> dict[str, str]:
-    """Return the text of each rendered file. Lockfiles, databases and `_commit` are left out."""
-    paths = (path for path in project.rglob("*") if path.is_file() and not MADE & set(path.parts))
-    found = {str(path.relative_to(project)): path.read_text("utf-8") for path in paths if ".db" not in path.name}
-    found[".copier-answers.yml"] = re.sub(r"^_commit: .*\n", "", found[".copier-answers.yml"], flags=re.MULTILINE)
-    return {name: text for name, text in found.items() if name not in LOCKS}
-
-
-@pytest.fixture
-def add_row(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
-    """Return a function that adds a row to the table at the end of the run."""
-
-    def add(version: str, answers: str, outcome: str) -> None:
-        record_property("update", f"{version}|{answers}|{outcome}")
-
-    return add
 
 
 @pytest.mark.parametrize(
@@ -147,50 +97,6 @@ from .base import Base
 class Order(Base):
     number: Mapped[str] = mapped_column(String(20))
 '''
-ORDERS = '''"""Routes of orders."""
-
-from uuid import UUID
-
-from fastapi import APIRouter
-
-from ..dialects import dialect_for
-from ..middleware import RequestContext
-from ..repositories.base import Selection
-from .dependencies import ContextDep, SettingsDep
-from .paging import LARGEST_PAGE, select
-from .problems import problem_responses
-
-router = APIRouter(prefix="/orders", tags=["orders"], responses=problem_responses(404))
-
-
-@router.get("")
-async def list_orders(context: ContextDep, settings: SettingsDep) -> list[str]:
-    assert isinstance(context, RequestContext)
-    selection: Selection = select("id", {"id": UUID}, limit=LARGEST_PAGE, after=None)
-    return [type(dialect_for(settings.database_url)).__name__, str(selection.limit)]
-'''
-ORDERS_TEST = '''"""Tests of the order routes."""
-
-from fastapi import FastAPI
-from httpx2 import AsyncClient
-
-from my_service.api.orders import list_orders
-from my_service.api.problems import ProblemResponse, install_problem_handlers
-from my_service.health import PREFIX
-from my_service.models import Order
-
-
-async def test_orders_are_listed(client: AsyncClient) -> None:
-    assert len((await client.get("/api/v1/orders")).json()) == 2
-    assert (await client.get(f"{PREFIX}/ready")).status_code == 200
-
-
-def test_the_module_is_found() -> None:
-    install_problem_handlers(FastAPI())
-    assert list_orders.__module__ == "my_service.api.orders"
-    assert ProblemResponse.media_type == "application/problem+json"
-    assert Order.__tablename__ == "order"
-'''
 
 
 def add_a_model_and_its_migration(project: Path, python: Environment) -> None:
@@ -207,204 +113,9 @@ def add_a_model_and_its_migration(project: Path, python: Environment) -> None:
     assert len(list((project / "alembic/versions").glob("*add_order.py"))) == 1
 
 
-def add_a_route(project: Path) -> None:
-    package = project / "src/my_service"
-    (package / "api/orders.py").write_text(ORDERS)
-    (project / "tests/test_orders.py").write_text(ORDERS_TEST)
-    init = package / "api/__init__.py"
-    text = init.read_text("utf-8")
-    text = re.sub(r"^from \. import (.*)$", r"from . import \1, orders", text, flags=re.MULTILINE)
-    init.write_text(re.sub(r"(routers.*=.*)\]$", r"\1, orders.router]", text, flags=re.MULTILINE), "utf-8")
-
-
-def add_a_setting(project: Path) -> None:
-    replace(project, "src/my_service/config.py", "    # Security\n", '    greeting: str = "Hello"\n\n    # Security\n')
-    replace(project, ".env.example", "\n# Make one with", "GREETING=Hello\n\n# Make one with")
-
-
-def change_what_surrounds_the_code(project: Path) -> None:
-    replace(project, "README.md", "## Start\n", "Ask the orders team.\n\n## Start\n")
-    append(project, "README.md", "\n## On call\n\nSee the wiki.\n")
-    replace(project, "Dockerfile", "EXPOSE 8000\n", "EXPOSE 8000\nSTOPSIGNAL SIGINT\n")
-    replace(project, "pyproject.toml", "dependencies = [\n", 'dependencies = [\n    "typing-extensions>=4",\n')
-    append(project, ".gitignore", "/notes/\n")
-    (project / ".env").write_text("GREETING=Moin\n")
-
-
 def refresh_locks(project: Path, python: Environment) -> None:
     """Run the command that the message after an update names."""
     python.script(project, "scripts/update_requirements.py", "--no-upgrade")
-
-
-def rename_a_test(project: Path) -> None:
-    (project / "tests/unit").mkdir()
-    run("git", "mv", "tests/test_cache.py", "tests/unit/test_cache.py", cwd=project)
-
-
-INSERTED = {
-    "src/my_service/api/dependencies.py": (
-        "SettingsDep = ",
-        """async def get_greeting(request: Request) -> str:
-    greeting: str = request.app.state.greeting
-    return greeting
-
-
-GreetingDep = Annotated[str, Depends(get_greeting)]
-""",
-    ),
-    "src/my_service/api/health.py": (
-        "def _report(",
-        """@router.get("/greeting")
-async def greeting() -> str:
-    return f"Hello from {PREFIX}"
-
-
-""",
-    ),
-    "src/my_service/api/items.py": (
-        '@router.get("/count")',
-        """@router.get("/names")
-async def list_names(service: ServiceDep) -> list[str]:
-    items = await service.list(select("name", SORTABLE, limit=LARGEST_PAGE, after=None))
-    return [item.name for item in items]
-
-
-""",
-    ),
-    "src/my_service/api/problems.py": ("    PreconditionFailedError: 412,\n", "    QuotaError: 429,\n"),
-    "src/my_service/database.py": (
-        "def unreachable(",
-        """def is_refused(error: BaseException) -> bool:
-    return "refused" in reason_of(error)
-
-
-""",
-    ),
-    "src/my_service/dialects/postgresql.py": (
-        "def _milliseconds(",
-        """def is_remote(settings: Settings) -> bool:
-    return settings.database_url.host not in (None, "localhost")
-
-
-""",
-    ),
-    "src/my_service/errors.py": (
-        "class DatabaseUnavailableError(",
-        """class QuotaError(ServiceError):
-    pass
-
-
-""",
-    ),
-    "src/my_service/main.py": ("    app.state.settings = settings\n", "    app.state.greeting = settings.greeting\n"),
-    "src/my_service/models/portable.py": (
-        "class UUIDArray(",
-        """Document = JSON().with_variant(JSONB(), "postgresql")
-
-
-""",
-    ),
-    "src/my_service/services/item.py": (
-        "    async def count(",
-        """    async def newest(self) -> Sequence[Item]:
-        return await self._items.list(Selection(limit=1, descending=True))
-
-""",
-    ),
-    "tests/conftest.py": (
-        "@pytest.fixture\nasync def session(",
-        """@pytest.fixture
-def dialect(settings: Settings) -> str:
-    return type(dialect_for(settings.database_url)).__name__
-
-
-""",
-    ),
-    "tests/postgres_server.py": (
-        "    @asynccontextmanager\n    async def empty(",
-        """    @property
-    def server(self) -> URL:
-        return self._server
-
-""",
-    ),
-}
-"""Code that the owner adds before a line, by file. Most of these files or their imports moved after 0.2.0."""
-
-TABLES = [
-    yaml.safe_load(path.read_text("utf-8").replace("PACKAGE", "my_service"))
-    for path in sorted((ROOT / "hooks").glob("moves_*.yml"))
-]
-RENAMED = {
-    former.rpartition(".")[2]: name.rpartition(".")[2] for table in TABLES for former, name in table["names"].items()
-}
-"""Former and new names in the code of the owner."""
-
-
-OWN_TEST = '''"""Names of items."""
-
-from httpx2 import AsyncClient
-
-ITEMS = "/api/v1/items"
-
-
-async def test_names_are_sorted(client: AsyncClient, dialect: str) -> None:
-    for name in ("b", "a"):
-        assert (await client.post(ITEMS, json={"name": f"{name} of {dialect}"})).status_code == 201
-    assert (await client.get(f"{ITEMS}/names")).json() == [f"a of {dialect}", f"b of {dialect}"]
-'''
-
-
-def change_what_moved(project: Path) -> None:
-    (project / "tests/test_names.py").write_text(OWN_TEST)
-    for name, (line, text) in INSERTED.items():
-        if (project / name).exists():  # Some files exist only with PostgreSQL.
-            replace(project, name, line, text + line)
-    replace(
-        project, "src/my_service/api/problems.py", "PreconditionFailedError, ", "PreconditionFailedError, QuotaError, "
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["postgresql", "sqlite"])
-@pytest.mark.parametrize("version", releases())
-def test_update_keeps_the_changes_of_the_owner(
-    old: Callable[..., Path],
-    environment: EnvironmentOf,
-    add_row: Callable[..., None],
-    version: str,
-    name: str,
-) -> None:
-    project = old(version, database_backend=name)
-    python = environment(project)
-    add_a_model_and_its_migration(project, python)
-    add_a_route(project)
-    add_a_setting(project)
-    change_what_moved(project)
-    change_what_surrounds_the_code(project)
-    rename_a_test(project)
-    python.run(project, "ruff", "format", "--quiet")
-    commit_all(project, "What owners change")
-    # The entries in these modules change. The suite imports the model and requests the route.
-    others = [f":!src/my_service/{package}/__init__.py" for package in ("api", "models")]
-    edited = run("git", "diff", "--unified=0", "HEAD~1", "--", ".", *others, cwd=project).stdout
-    lines = {line[1:] for line in edited.splitlines() if re.match(r"\+[^+]", line) and line.strip("+ ")}
-
-    service = "src/my_service/services/item.py"  # The template moved the method beside the owner's.
-    assert update(project, trust=True).keys() == {service}
-    resolve_by_taking_both(project / service)
-    assert (project / ".env").read_text() == "GREETING=Moin\n"
-    assert not (project / "tests/test_cache.py").exists()
-    kept = "\n".join(contents(project).values()).splitlines()
-    assert {follow(line) for line in lines} - {follow(line) for line in kept} == set()
-    change_by_hand(project)
-    refresh_locks(project, python)
-    python = environment(project)
-    add_missing_migration(project, python)
-    for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
-        python.run(project, *check.split())
-    assert_up_to_date(project)
-    add_row(version, name, "changes kept, suite passes")
 
 
 @pytest.mark.slow
@@ -419,109 +130,12 @@ def test_changes_of_a_script_move_with_its_code(old: Callable[..., Path], render
     assert (project / script).read_text("utf-8") == (render() / script).read_text("utf-8")
 
 
-def resolve_by_taking_both(path: Path) -> None:
-    """Keep the added method before the former method, and the lines of the template instead of the former method."""
-    text = path.read_text("utf-8")
-    conflict = MARKERS.search(text)
-    assert conflict
-    ours, theirs = conflict[0].split("\n", 1)[1].rsplit("\n", 1)[0].split("=======\n")
-    path.write_text(text.replace(conflict[0], ours.partition("    async def count(")[0] + theirs), "utf-8")
-
-
-def change_by_hand(project: Path) -> None:
-    """Change what the changelog and the messages of the update name."""
-    replace(project, "tests/unit/test_cache.py", ".forget(", ".invalidate(", count=-1)
-    replace(project, "tests/test_orders.py", '"my_service.api.orders"', '"my_service.api.routes.orders"')
-
-
-def follow(line: str) -> str:
-    """Return the expected line after the update. Import lines are not compared, because the suite runs them."""
-    if re.match(r"\s*from \S+ import ", line):
-        return ""
-    return re.sub(rf"\b({'|'.join(RENAMED)})\b", lambda found: RENAMED[found[0]], line)
-
-
-TERMS = '''"""Routes of the terms."""
-
-from fastapi import APIRouter
-
-router = APIRouter(prefix="/terms", tags=["terms"])
-
-
-@router.get("")
-async def read_terms() -> str:
-    return "Be kind"
-'''
-OPTIONS = {
-    "none": """
-shop = APIRouter(prefix="/shop")
-shop.include_router(secrets.router)
-routers.append(shop)
-""",
-    "jwt": """
-signed_in.include_router(secrets.router, prefix="/shop", dependencies=[requires("admin")])
-""",
-}
-"""Entries that are more than the name of a router, by `auth`."""
-
-SERVED_TEST = '''"""Tests of the owner's routes."""
-
-from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient
-
-from my_service.repositories.item import OURS
-
-API = "/api/v1"
-
-
-async def test_routes_are_as_public_as_before(app: FastAPI, client: AsyncClient) -> None:
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as anyone:
-        assert (await anyone.get(f"{API}/terms")).status_code == 200
-        assert (await anyone.get(f"{API}/orders")).status_code == ORDERS
-    assert (await client.get(f"{API}/shop/secrets")).status_code == SECRETS
-
-
-def test_routes_are_served_once(app: FastAPI) -> None:
-    paths = app.openapi()["paths"]  # It warns about duplicates, and warnings are errors.
-    assert len([path for path in paths if path.endswith(("/orders", "/terms", "/secrets"))]) == 3
-
-
-def test_changed_repository_stays() -> None:
-    assert OURS.model.__tablename__ == "item"
-'''
-
-
-def follow_the_former_document(project: Path, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
-    """Add the resource of docs/add-a-resource.md, a module without authentication, and one with other options."""
-    monkeypatch.chdir(project)
-    for step in steps((project / "docs/add-a-resource.md").read_text("utf-8")):
-        if step.path:
-            (edit if step.kind == "diff" else create)(Path(step.path), step.text)
-    create(Path("src/my_service/api/terms.py"), TERMS)
-    create(Path("src/my_service/api/secrets.py"), TERMS.replace("terms", "secrets"))
-    listed = "src/my_service/api/__init__.py"
-    former = "auth.router" if auth == "jwt" else "items.router"
-    replace(project, listed, "orders\n", "orders, secrets, terms\n")
-    replace(project, listed, f"[{former}", f"[{former}, terms.router")
-    append(project, listed, OPTIONS[auth])
-    append(project, "src/my_service/repositories/item.py", "\n\nOURS = SQLAlchemyItemRepository\n")
-    statuses = (
-        {"ORDERS\n": "401\n", "SECRETS\n": "403\n"} if auth == "jwt" else {"ORDERS\n": "200\n", "SECRETS\n": "200\n"}
-    )
-    create(Path("tests/test_served.py"), re.sub("ORDERS\n|SECRETS\n", lambda name: statuses[name[0]], SERVED_TEST))
-
-
 @pytest.mark.parametrize("auth", ["none", "jwt"])
-@pytest.mark.parametrize("version", releases())
 def test_update_moves_the_listed_route_modules_of_the_owner(
-    old: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    version: str,
-    auth: str,
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], auth: str
 ) -> None:
-    project = old(version, auth=auth)
-    follow_the_former_document(project, monkeypatch, auth)
+    name = {"none": "resource-of-the-document", "jwt": "resource-of-the-document-with-users"}[auth]
+    project = build_owner(name, tmp_path / "project", template)
     assert update(project, trust=True) == {}
     api = project / "src/my_service/api"
     served = (api / "routes/__init__.py").read_text("utf-8")
@@ -539,47 +153,13 @@ def test_update_moves_the_listed_route_modules_of_the_owner(
     assert 'make revision m="add item version"' in messages
 
 
-@pytest.mark.parametrize("version", releases())
-def test_routes_that_cannot_be_merged_are_a_conflict(
-    old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
+def test_routes_that_cannot_be_merged_are_a_conflict(template: Path, tmp_path: Path) -> None:
     """The service must not start without the owner's check of all requests."""
-    project = old(version, auth="jwt")
-    follow_the_former_document(project, monkeypatch, "jwt")
+    project = build_owner("resource-of-the-document-with-users", tmp_path / "project", template)
     replace(project, "src/my_service/api/__init__.py", "[requires()]", '[requires("member")]')
     conflicts = update(project, trust=True)
     assert conflicts.keys() == {"src/my_service/api/routes/__init__.py"}
     assert 'requires("member")' in conflicts["src/my_service/api/routes/__init__.py"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("auth", ["none", "jwt"])
-@pytest.mark.parametrize("version", releases())
-def test_resource_of_the_former_document_works_after_the_update(
-    old: Callable[..., Path],
-    render: Render,
-    environment: EnvironmentOf,
-    monkeypatch: pytest.MonkeyPatch,
-    add_row: Callable[..., None],
-    version: str,
-    auth: str,
-) -> None:
-    project = old(version, auth=auth)
-    follow_the_former_document(project, monkeypatch, auth)
-    assert update(project, trust=True) == {}
-    refresh_locks(project, environment(project))
-    python = environment(project)
-    add_missing_migration(project, python)
-    for check in ("ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"):
-        python.run(project, *check.split())
-    add_row(version, f"a resource, auth {auth}", "changes kept, suite passes")
-
-
-def add_missing_migration(project: Path, python: Environment) -> None:
-    """Run `make revision m="add item version"`, as the changelog instructs."""
-    python.script(project, "scripts/make_revision.py", "add item version")
-    (path,) = project.glob("alembic/versions/*add_item_version.py")
-    assert 'sa.Column("version", sa.Integer(), server_default="1", nullable=False)' in path.read_text("utf-8")
 
 
 @pytest.mark.slow
