@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,9 +31,12 @@ new: $(INSTALLED) ## Render a service: make new DEST=../my-service [DEFAULTS=1] 
 	@test -n "$(DEST)" || { echo 'DEST is not set. Run: make new DEST=../my-service'; exit 2; }
 	@$(BIN)/python scripts/new.py "$(DEST)" $(if $(DEFAULTS),--defaults) $(if $(DATA),--data-file "$(DATA)")
 
+changelog: $(INSTALLED) ## Write CHANGELOG.md from notices.yml, or prepare a release: make changelog [VERSION=1.2.0]
+	@PYTHONPATH=. $(BIN)/python scripts/changelog.py $(VERSION)
+
 release: $(INSTALLED) ## Check that a version can be released, and print the next commands: make release VERSION=1.2.0
 	@test -n "$(VERSION)" || { echo 'VERSION is not set. Run: make release VERSION=1.2.0'; exit 2; }
-	@$(BIN)/python scripts/release.py "$(VERSION)"
+	@PYTHONPATH=. $(BIN)/python scripts/release.py "$(VERSION)"
 
 test: $(INSTALLED) ## Run the fast tests
 	@$(BIN)/python -m pytest -m "not slow" $(args)

@@ -35,9 +35,6 @@ def main(table: str, answers_file: str) -> None:
     mentions = [f"-e{name}" for name in update.imports.moved if name.startswith(f"{after['package_name']}.")]
     if found := git("grep", "--line-number", "--word-regexp", "--fixed-strings", *mentions, check=False).decode():
         report(f"These lines use former names of moved modules or objects. Change them by hand:\n{found}")
-    for path, task in moves.get("tasks", {}).items():
-        if Path(path).exists():
-            report(task)
 
 
 def render(answers: dict[str, Any]) -> dict[str, bytes]:
