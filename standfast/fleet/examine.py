@@ -21,7 +21,7 @@ from .checks import TARGETS, run_check, run_checks
 from .clones import Found
 from .commands import git, redact, run
 from .merge import keep_own_lines
-from .model import FleetError, Result, load_result
+from .model import FleetError, Result, TrustError, load_result
 from .templates import Target, describe, parse
 from .text import title
 
@@ -153,7 +153,7 @@ def merge(result: Result, project: Path, target: Target, options: Options, log: 
     groups = json.loads(output.read_text("utf-8"))
     output.unlink()
     if error := groups.get("error"):
-        raise FleetError(redact(error))
+        raise (TrustError if groups.get("trust") else FleetError)(redact(error))
     result.files = {group: paths for group, paths in groups.items() if paths}
     result.conflicts = [keep_own_lines(project, path) for path in groups["conflicts"]]
     changed = git(project, "status", "--porcelain", ".")

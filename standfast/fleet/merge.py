@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ..update import apply_update
+from ..update import TrustRequiredError, apply_update
 from .model import Conflict
 
 _HUNK = re.compile(
@@ -25,10 +25,13 @@ def main(directory: str, ref: str, trust: str, output: str) -> None:
     """Update a project, and write a JSON object with the changed files or the error."""
     result: dict[str, object]
     try:
-        preview, _ = apply_update(Path(directory), to=ref, trust=trust == "trust")
+        preview = apply_update(Path(directory), to=ref, trust=trust == "trust").preview
+    except TrustRequiredError as error:
+        result = {"error": error.message, "trust": True}
     except click.ClickException as error:
         result = {"error": error.message}
     else:
+        print(preview.message, file=sys.stderr)
         groups = ("new", "updated", "merged", "kept", "deleted", "conflicts")
         result = {group: list(getattr(preview, group)) for group in groups}
     Path(output).write_text(json.dumps(result), "utf-8")

@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["current", "merges", "conflicts", "failed"]
+State = Literal["current", "merges", "conflicts", "untrusted", "failed"]
 
 
 class FleetError(Exception):
     """A project cannot be examined. The message says why, and what to do."""
+
+
+class TrustError(FleetError):
+    """The update needs a script of the template, and the template is not trusted."""
 
 
 @dataclass

@@ -46,7 +46,7 @@ def outcome(result: Result) -> str:
     """Return the result of the update in a few words."""
     if result.state == "conflicts":
         return f"conflicts in {count(len(result.conflicts), 'file')}"
-    return {"current": "up to date", "merges": "merges", "failed": "failed"}[result.state]
+    return {"current": "up to date", "merges": "merges", "untrusted": "needs --trust", "failed": "failed"}[result.state]
 
 
 def checked(checks: Sequence[Check]) -> str:
@@ -69,7 +69,8 @@ def summary(results: Sequence[Result]) -> list[str]:
     """Return the numbers of the fleet, and the files with the most conflicts, in sentences."""
     states = Counter(result.state for result in results)
     updated = [result for result in results if result.state in ("merges", "conflicts")]
-    sentences = [f"{count(len(results), 'project')}: {states['current']} up to date, {states['failed']} could not be examined."]
+    failed = states["failed"] + states["untrusted"]
+    sentences = [f"{count(len(results), 'project')}: {states['current']} up to date, {failed} could not be examined."]
     if updated:
         sentences.append(f"{states['merges']} of {count(len(updated), 'update')} merge.")
     ran = [result for result in updated if result.checks]
@@ -121,6 +122,7 @@ GROUPS = {
     "ready": "Ready to update",
     "work": "Merges, with work left",
     "conflicts": "Conflicts",
+    "untrusted": "Needs --trust",
     "failed": "Could not be examined",
 }
 

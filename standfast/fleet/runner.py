@@ -14,7 +14,7 @@ from . import commands
 from .clones import Found, find_projects
 from .commands import redact
 from .examine import Options, begin, examine
-from .model import FleetError, Result
+from .model import FleetError, Result, TrustError
 from .sources import Source, short_names
 from .templates import Target, find_target, repository
 
@@ -130,7 +130,8 @@ def examine_all(
         try:
             return examine(project, target, options)
         except (FleetError, OSError) as error:
-            return replace(begin(project, target), problem=redact(" ".join(str(error).split())))
+            result = replace(begin(project, target), problem=redact(" ".join(str(error).split())))
+            return replace(result, state="untrusted") if isinstance(error, TrustError) else result
         except Exception as error:  # A defect of this program must not stop the report of the other projects.
             return replace(begin(project), problem=f"Unexpected {type(error).__name__}: {redact(str(error))}")
 
