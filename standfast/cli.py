@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__
+from .fleet.cli import fleet
 from .project import Project, read_project
 
 
@@ -102,34 +103,38 @@ def rename_package(*, project: Project, name: str) -> None:
     rename(project, name)
 
 
+def _read_answers(context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    answers = dict(pair.partition("=")[::2] for pair in pairs)
+    if wrong := next((pair for pair in pairs if "=" not in pair), None):
+        raise click.BadParameter(f"{wrong} has no value. Write NAME=VALUE.")
+    return answers
+
+
 @main.command()
-@click.argument("lists", metavar="LIST...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", metavar="VERSION", show_default="the newest release", help="The version of the template.")
-@click.option(
-    "--work",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="standfast-fleet",
-    show_default=True,
-    help="The directory for clones, results and logs. A second run continues there.",
-)
-@click.option("--jobs", metavar="N", type=click.IntRange(1), show_default="processors", help="Projects at the same time.")
-@click.option("--trust", is_flag=True, help="Run code of the template: scripts of updates, and with --verify the checks.")
-@click.option("--template", "templates", metavar="ADDRESS", multiple=True, help="The only template that --trust covers.")
-@click.option("--verify", is_flag=True, help="Run make lint, typecheck and test in each merged project.")
-@click.option("--run", "commands", metavar="COMMAND", multiple=True, help="Run a command in each merged project first.")
-@click.option("--push", is_flag=True, help="Push a branch for each update.")
-@click.option("--requests", type=click.Choice(["gh", "glab"]), help="Push, and open requests with this program.")
-@click.option("--fresh", is_flag=True, help="Do not use the results of earlier runs.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
-@click.option("--html", "html_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a page.")
-def fleet(*, lists: Sequence[Path], **options: Any) -> None:
-    """Report, verify and update the projects of many repositories.
+@click.option("--check", is_flag=True, help="Show the changes, and change nothing.")
+@click.option("--diff", is_flag=True, help="With --check: also show the changed lines.")
+@click.option("-d", "--data", metavar="NAME=VALUE", multiple=True, callback=_read_answers, help="Change an answer.")
+@click.option("--to", metavar="VERSION", help="A version of the template, or `current`. The default is the newest.")
+@click.option("--trust", is_flag=True, help="Run the template's scripts of this update. Read them first.")
+@project_option
+def update(*, project: Project, check: bool, diff: bool, data: dict[str, str], to: str | None, trust: bool) -> None:
+    """Update the project to a newer template version, on a new branch.
 
-    LIST is a file with one address in each line, a repository, or a directory of repositories. An address can end with
-    #DIRECTORY for a project in a monorepo. The command clones each repository, and merges the update there. It changes
-    the repositories only with --push or --requests, which push new branches.
+    The command merges the changes of the template into the project. It commits nothing. With --to current, it keeps the
+    version and only changes answers.
     """
-    from .fleet.command import fleet  # Other commands do not need Copier, which takes long to import.
+    from . import update as updates  # Other commands do not need Copier, which takes long to import.
 
-    fleet(lists, **options)
+    if check:
+        preview = updates.preview_update(project.directory, to=to, data=data, trust=trust)
+        click.echo(updates.report(preview))
+        if diff:
+            click.echo(preview.diff, nl=False)
+        return
+    applied = updates.apply_update(project.directory, to=to, data=data, trust=trust)
+    click.echo(updates.report(applied.preview, applied.former))
+    if applied.branch:
+        click.echo(updates.next_steps(applied))
+
+
+main.add_command(fleet)

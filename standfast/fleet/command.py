@@ -1,4 +1,4 @@
-"""The command `standfast fleet`."""
+"""Run `standfast fleet`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .runner import run_fleet
 from .sources import read_sources
 
 
-def fleet(
+def run_command(
     lists: Sequence[Path],
     *,
     to: str | None,
