@@ -20,16 +20,26 @@ import click
     show_default=True,
     help="The directory for clones, results and logs. A second run continues there.",
 )
-@click.option("--jobs", metavar="N", type=click.IntRange(1), show_default="processors", help="Projects at the same time.")
-@click.option("--trust", is_flag=True, help="Run code of the template: scripts of updates, and with --verify the checks.")
-@click.option("--template", "templates", metavar="ADDRESS", multiple=True, help="The only template that --trust covers.")
+@click.option(
+    "--jobs", metavar="N", type=click.IntRange(1), show_default="processors", help="Projects at the same time."
+)
+@click.option(
+    "--trust", is_flag=True, help="Run code of the template: scripts of updates, and with --verify the checks."
+)
+@click.option(
+    "--template", "templates", metavar="ADDRESS", multiple=True, help="The only template that --trust covers."
+)
 @click.option("--verify", is_flag=True, help="Run make lint, typecheck and test in each merged project.")
 @click.option("--run", "commands", metavar="COMMAND", multiple=True, help="Run a command in each merged project first.")
 @click.option("--push", is_flag=True, help="Push a branch for each update.")
 @click.option("--requests", type=click.Choice(["gh", "glab"]), help="Push, and open requests with this program.")
 @click.option("--fresh", is_flag=True, help="Do not use the results of earlier runs.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
-@click.option("--html", "html_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a page.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON."
+)
+@click.option(
+    "--html", "html_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a page."
+)
 def fleet(*, lists: Sequence[Path], **options: Any) -> None:
     """Report, verify and update the projects of many repositories.
 

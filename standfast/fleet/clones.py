@@ -48,6 +48,8 @@ def find_projects(source: Source, work: Path) -> list[Found]:
     if directory and (directory / ".git").exists() and git(directory, "status", "--porcelain"):
         raise FleetError("The directory has uncommitted changes. Commit or stash them.")
     store = work / "clones" / f"{source.slug}.git"
+    if list(store.glob("*.lock")):  # An earlier run was killed. git would wait for its lock.
+        shutil.rmtree(store)
     store.mkdir(parents=True, exist_ok=True)
     git(store, "init", "--quiet", "--bare")  # changes nothing in an existing repository
     listed = git(store, "ls-remote", "--symref", "--", source.address, "HEAD")

@@ -39,7 +39,8 @@ def run_command(
     """
     if (verify or commands) and not trust:
         raise click.ClickException(
-            "--verify and --run execute code of the template in the merged projects. Read the new version, and add --trust."
+            "--verify and --run execute code of the template in the merged projects. Read the new version of the "
+            "template, and add --trust."
         )
     for command in commands:
         try:
@@ -83,5 +84,7 @@ def prepare(work: Path) -> Path:
         work.mkdir(parents=True, exist_ok=True)
         (work / ".gitignore").write_text("*\n", "utf-8")
     except OSError as error:
-        raise click.ClickException(f"Cannot write into {work}: {error.strerror}. Choose another directory with --work.") from None
+        raise click.ClickException(
+            f"Cannot write into {work}: {error.strerror}. Choose another directory with --work."
+        ) from None
     return work.absolute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -15,6 +16,9 @@ from .model import FleetError
 
 GIT_TIMEOUT = 600
 """Seconds."""
+
+GRACE = 10
+"""Seconds that a stopped program has to end itself."""
 
 _running: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
@@ -84,7 +88,8 @@ def run(
     try:
         texts = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        _kill(process)
+        _send(process, signal.SIGTERM)
+        _wait_or_kill(process)
         process.communicate()
         raise FleetError(f"{' '.join(command[:2])} did not end within {timeout:g} s.") from None
     finally:
@@ -93,21 +98,35 @@ def run(
     return process.returncode, texts[0] or "", texts[1] or ""
 
 
+def start() -> None:
+    """Allow programs to start, after an earlier `stop`."""
+    _stopped.clear()
+
+
 def stop() -> None:
-    """Kill all running programs, and start no new ones."""
+    """Stop all running programs, and start no new ones."""
     with _lock:
         _stopped.set()
-        for process in _running:
-            _kill(process)
+        running = list(_running)
+    for process in running:
+        _send(process, signal.SIGTERM)
+    for process in running:
+        _wait_or_kill(process)
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _send(process: subprocess.Popen[str], number: int) -> None:
     if os.name == "posix":
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
     else:
+        process.terminate()
+
+
+def _wait_or_kill(process: subprocess.Popen[str]) -> None:
+    """Wait until a process has removed its lock files and servers. Kill it after a time."""
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
         process.kill()
 
 

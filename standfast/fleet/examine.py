@@ -191,7 +191,9 @@ def commit(result: Result, directory: Path) -> None:
 def commit_body(result: Result) -> str:
     if result.conflicts:
         names = "\n".join(f"- {conflict.path}" for conflict in result.conflicts)
-        return f"The template's changes of these files are missing, because they conflict with the project's:\n\n{names}"
+        return (
+            f"The template's changes of these files are missing, because they conflict with the project's:\n\n{names}"
+        )
     return f"The former version was {result.version}."
 
 

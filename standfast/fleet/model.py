@@ -26,7 +26,7 @@ class Check:
     passed: bool
     seconds: float
     before: bool | None = None
-    """Whether a failed command passes without the update. None if nobody tried."""
+    """The result of a failed command without the update. None if it did not run."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Result:
     problem: str = ""
     """The reason why the project cannot be examined or pushed, with the remedy."""
     files: dict[str, list[str]] = field(default_factory=dict)
-    """The changed files by what the update does with them."""
+    """The changed files, by the groups of `UpdatePreview`."""
     conflicts: list[Conflict] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     """The notices that concern the project, in one line each."""
@@ -84,7 +84,7 @@ class Result:
 
     @property
     def passed(self) -> bool | None:
-        """Whether all checks passed, or None if no check ran."""
+        """Return true if all checks passed, or None if no check ran."""
         return all(check.passed for check in self.checks) if self.checks else None
 
     def save(self, path: Path) -> None:
@@ -96,7 +96,7 @@ class Result:
 
 
 def load_result(path: Path) -> Result | None:
-    """Return a saved result, or None if there is none that this version can read."""
+    """Return a saved result, or None if the file is missing, or another version wrote it."""
     try:
         data = json.loads(path.read_text("utf-8"))
         data["checks"] = [Check(**check) for check in data["checks"]]

@@ -98,7 +98,11 @@ def as_json(results: Sequence[Result], seconds: float) -> str:
 def as_page(results: Sequence[Result], seconds: float) -> str:
     """Return the report as an HTML page that needs no other file."""
     environment = Environment(
-        loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
         results=results,

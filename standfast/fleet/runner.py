@@ -47,6 +47,7 @@ def run_fleet(
     Raises:
         ClickException: the trust does not say which template.
     """
+    commands.start()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             found = find_all(pool, sources, options.work, progress)
@@ -59,7 +60,9 @@ def run_fleet(
             raise
 
 
-def find_all(pool: ThreadPoolExecutor, sources: Sequence[Source], work: Path, progress: Progress) -> list[Found | Result]:
+def find_all(
+    pool: ThreadPoolExecutor, sources: Sequence[Source], work: Path, progress: Progress
+) -> list[Found | Result]:
     """Return the projects of all repositories. A repository that cannot be read is a result with the problem."""
 
     def find(source: Source) -> list[Found | Result]:
@@ -68,7 +71,9 @@ def find_all(pool: ThreadPoolExecutor, sources: Sequence[Source], work: Path, pr
         except (FleetError, OSError) as error:
             return [broken(source, error)]
 
-    lists = in_order(pool, find, sources, lambda number, source, _: progress(f"read {number}/{len(sources)} {source.shown}"))
+    lists = in_order(
+        pool, find, sources, lambda number, source, _: progress(f"read {number}/{len(sources)} {source.shown}")
+    )
     return [project for found in lists for project in found]
 
 
@@ -98,10 +103,16 @@ def trusted(targets: dict[str, Target | FleetError], trust: bool, templates: Seq
     known = {repository(target.address): target.address for target in targets.values() if isinstance(target, Target)}
     if templates:
         wanted = {resolve(address) for address in templates}
-        return frozenset(target.address for target in targets.values() if isinstance(target, Target) and repository(target.address) in wanted)
+        return frozenset(
+            target.address
+            for target in targets.values()
+            if isinstance(target, Target) and repository(target.address) in wanted
+        )
     if len(known) > 1:
         names = ", ".join(redact(address) for address in known)
-        raise click.ClickException(f"The projects have {len(known)} templates: {names}. Name the trusted one with --template.")
+        raise click.ClickException(
+            f"The projects have {len(known)} templates: {names}. Name the trusted one with --template."
+        )
     return frozenset(target.address for target in targets.values() if isinstance(target, Target))
 
 

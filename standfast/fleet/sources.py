@@ -114,7 +114,5 @@ def short_names(keys: list[tuple[str, str]]) -> list[str]:
     names = [name(*key, 1) for key in keys]
     for parts in range(2, 6):
         repeated = {found for found, count in Counter(names).items() if count > 1}
-        names = [
-            name(*key, parts) if shown in repeated else shown for key, shown in zip(keys, names, strict=True)
-        ]
+        names = [name(*key, parts) if shown in repeated else shown for key, shown in zip(keys, names, strict=True)]
     return names

@@ -66,7 +66,9 @@ def find_target(address: str, to: str | None, work: Path) -> Target:
     try:
         listed = git(directory, "ls-remote", "--tags", "--refs", "--", url)
     except FleetError as error:
-        raise FleetError(f"Cannot read the template {redact(address)} ({error}). Check the address _src_path.") from None
+        raise FleetError(
+            f"Cannot read the template {redact(address)} ({error}). Check the address _src_path."
+        ) from None
     tags = {tag: version for tag in re.findall(r"\trefs/tags/(\S+)", listed) if (version := parse(tag))}
     releases = sorted({version for version in tags.values() if not version.is_prerelease})
     newest = max((tag for tag in tags if not tags[tag].is_prerelease), key=lambda tag: tags[tag], default="HEAD")

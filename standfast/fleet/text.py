@@ -26,13 +26,26 @@ def is_draft(result: Result) -> bool:
 
 
 def request_text(result: Result) -> str:
-    """Return the text of a pull or merge request."""
-    parts = [introduction(result), conflicts(result), tasks(result), checks(result), files(result)]
-    text = "\n\n".join(part for part in parts if part) + "\n"
-    if len(text) > MAXIMUM:
-        text = text[:MAXIMUM].rsplit("\n", 1)[0]
-        text += "\n```" * (text.count("\n```") % 2) + "\n\nThe text is cut here. `standfast fleet` reports the rest.\n"
-    return text
+    """Return the text of a pull or merge request. Long conflicts are shortened first."""
+    for lines in (200, 20, 0):
+        parts = [introduction(result), conflicts(result, lines), tasks(result), checks(result), files(result)]
+        text = "\n\n".join(part for part in parts if part) + "\n"
+        if len(text) <= MAXIMUM:
+            return text
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """Return the start of a text. A code block that would stay open is left out."""
+    fence = ""
+    end = position = 0
+    for line in text[: MAXIMUM - 100].splitlines(keepends=True)[:-1]:
+        position += len(line)
+        if found := re.match(r"\s*(`{3,})", line):
+            fence = "" if fence and found[1] == fence else fence or found[1]
+        if not fence:
+            end = position
+    return f"{text[:end].rstrip()}\n\nThe text is cut here. `standfast fleet` reports the rest.\n"
 
 
 def introduction(result: Result) -> str:
@@ -43,25 +56,24 @@ def introduction(result: Result) -> str:
     )
 
 
-def conflicts(result: Result) -> str:
-    """Return the conflicts by file, as tasks, with the lines of the template."""
+def conflicts(result: Result, limit: int) -> str:
+    """Return the conflicts by file, as tasks, with the template's lines of each conflict up to a limit."""
     if not result.conflicts:
         return ""
-    lines = [
-        "## Conflicts",
-        "",
+    warning = (
         "**Do not merge this branch yet.** The project and the template changed the same lines. The branch keeps the "
         "project's lines. The answers file already names the new version, so later updates do not bring the "
-        "template's lines again.",
-        "",
-    ]
+        "template's lines again."
+    )
+    lines = ["## Conflicts", "", warning, ""]
     for conflict in result.conflicts:
         lines.append(f"- [ ] {code(conflict.path)}: add the template's lines, or decide against them")
         for theirs in conflict.theirs:
+            shown = theirs.splitlines()[:limit]
+            if len(shown) < len(theirs.splitlines()):
+                shown.append("… (shortened)")
             fence = "`" * max(3, longest_run(theirs) + 1)
-            lines += ["", *(f"  {line}".rstrip() for line in [fence, *(theirs.splitlines() or [""]), fence])]
-        if not conflict.theirs:
-            lines.append("  (the template's file differs as a whole)")
+            lines += ["", *(f"  {line}".rstrip() for line in [fence, *shown, fence])]
     return "\n".join(lines)
 
 
@@ -74,7 +86,10 @@ def checks(result: Result) -> str:
         why = " because of the conflicts" if result.conflicts else ""
         return f"## Checks\n\nThe checks of the project did not run{why}."
     lines = ["## Checks", "", "| command | result | seconds |", "|---|---|---|"]
-    lines += [f"| {code(check.command)} | {verdict(check.passed, check.before)} | {check.seconds:.0f} |" for check in result.checks]
+    lines += [
+        f"| {code(check.command)} | {verdict(check.passed, check.before)} | {check.seconds:.0f} |"
+        for check in result.checks
+    ]
     return "\n".join(lines)
 
 
@@ -83,7 +98,12 @@ def files(result: Result) -> str:
     numbers = [f"{len(paths)} {group}" for group, paths in result.files.items() if paths and group != "conflicts"]
     lines = ["## Files", "", (", ".join(numbers) or "No other files") + "."]
     if kept := result.files.get("kept"):
-        lines += ["", "Kept, although the template has deleted or replaced them:", "", *(f"- {code(path)}" for path in kept)]
+        lines += [
+            "",
+            "Kept, although the template has deleted or replaced them:",
+            "",
+            *(f"- {code(path)}" for path in kept),
+        ]
     return "\n".join(lines)
 
 
