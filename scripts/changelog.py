@@ -77,7 +77,9 @@ def release(version: str) -> None:
         path = ROOT / name
         changed, count = re.subn(pattern, text, path.read_text("utf-8"), flags=re.MULTILINE)
         if not count:
-            sys.exit(f"{name} has nothing that needs the version {version}. Nothing was released, or it was done before.")
+            sys.exit(
+                f"{name} has nothing that needs the version {version}. Nothing was released, or it was done before."
+            )
         path.write_text(changed, "utf-8")
 
 

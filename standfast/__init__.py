@@ -1,3 +1,3 @@
 """Commands for projects that this template rendered."""
 
-__version__ = "0.3.0.dev0"
+__version__ = "1.0.0.dev0"
