@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,26 +26,32 @@ TOKENS = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITLAB_TOKEN", "GI
 """Variables with a right to push, which code of the project must not have."""
 
 
-def run_checks(directory: Path, commands: Sequence[str], log: IO[str], *, stop: bool = False) -> list[Check]:
+def run_checks(
+    directory: Path, commands: Sequence[str], caches: Path, log: IO[str], *, stop: bool = False
+) -> list[Check]:
     """Run commands in a project, and return their results.
 
     Args:
         directory: the project.
         commands: programs with arguments, without a shell.
+        caches: the directory for caches that all projects share.
         log: an open file for the output.
         stop: whether a failed command is the last one.
     """
     results = []
     for command in commands:
-        results.append(run_check(directory, command, log))
+        results.append(run_check(directory, command, caches, log))
         if stop and not results[-1].passed:
             break
     return results
 
 
-def run_check(directory: Path, command: str, log: IO[str]) -> Check:
+def run_check(directory: Path, command: str, caches: Path, log: IO[str]) -> Check:
+    """Run a command. The environment is the project's own, but mypy need not check its libraries again each time."""
     print(f"\n$ {command}", file=log, flush=True)
-    variables = {**dict.fromkeys((*FOREIGN, *TOKENS)), "NO_COLOR": "1"}
+    # Two mypy processes cannot write into one cache, so each thread has its own.
+    cache = caches / threading.current_thread().name.rpartition("_")[2]
+    variables = {**dict.fromkeys((*FOREIGN, *TOKENS)), "NO_COLOR": "1", "MYPY_CACHE_DIR": str(cache / "mypy")}
     start = time.monotonic()
     try:
         status, _, _ = run(shlex.split(command), directory, variables, TIMEOUT, log)

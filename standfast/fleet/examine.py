@@ -200,20 +200,20 @@ def commit_body(result: Result) -> str:
 def verify(result: Result, project: Path, options: Options, log: IO[str]) -> None:
     """Run commands and checks in the merged project. Changes of the commands become a part of the commit."""
     directory = Path(git(project, "rev-parse", "--show-toplevel").strip())
-    prepared = run_checks(project, options.commands, log, stop=True)
+    prepared = run_checks(project, options.commands, options.work / "caches", log, stop=True)
     if options.commands and git(directory, "status", "--porcelain"):
         git(directory, "add", "--all")
         git(directory, "commit", "--quiet", "--no-verify", "--amend", "--no-edit")
         result.merged = git(directory, "rev-parse", "HEAD").strip()
     result.checks = prepared
     if options.verify and all(check.passed for check in prepared):
-        result.checks += run_checks(project, TARGETS, log)
-        compare(result, directory, project, log)
+        result.checks += run_checks(project, TARGETS, options.work / "caches", log)
+        compare(result, directory, project, options.work / "caches", log)
     # The environment of a project has hundreds of megabytes.
     git(directory, "clean", "-ffdxq")
 
 
-def compare(result: Result, directory: Path, project: Path, log: IO[str]) -> None:
+def compare(result: Result, directory: Path, project: Path, caches: Path, log: IO[str]) -> None:
     """Run failed checks without the update, so that the report can say which failures are new."""
     failed = [check for check in result.checks if check.command in TARGETS and not check.passed]
     if not failed:
@@ -222,7 +222,7 @@ def compare(result: Result, directory: Path, project: Path, log: IO[str]) -> Non
     git(directory, "clean", "-ffdxq")
     git(directory, "checkout", "--quiet", "--force", "--detach", result.commit)
     for check in failed:
-        check.before = run_check(project, check.command, log).passed
+        check.before = run_check(project, check.command, caches, log).passed
     git(directory, "checkout", "--quiet", "--force", "--detach", result.merged)
 
 
