@@ -1,0 +1,128 @@
+"""Build a fleet of 24 projects, and let `standfast fleet` report, verify and push it: `make example-fleet`.
+
+The projects are recorded owners and renders with different answers, at three versions of the template: the last
+release, a later commit as 1.0.0, and the working tree as 1.1.0. The command runs for about an hour on two processors.
+It writes docs/fleet.txt, and the page fleet.html into the directory of the fleet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from copier import run_copy
+from copier.errors import DirtyLocalWarning
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from conftest import GIT_IDENTITY, commit_all, git_init, releases, run
+from owners import OWNERS, build_owner
+
+from standfast.update import apply_update
+
+BETWEEN = "30e6e54"
+"""The commit that is version 1.0.0 of the example."""
+
+LATER = (
+    *("changed-enum", "customers-and-orders", "merged-migrations", "own-compose-services", "own-middleware"),
+    *("resource-of-the-document", "squashed-migrations", "without-the-example"),
+)
+"""The owners who have updated their project to 1.0.0 before."""
+
+RENDERS = {
+    "gateway": ("1.0.0", {"database_backend": "sqlite", "ci_provider": "gitlab"}),
+    "accounts": ("1.0.0", {"auth": "jwt", "kubernetes": True}),
+    "search": ("1.1.0", {}),
+    "mail": ("1.1.0", {"dependency_tool": "uv", "include_example": False}),
+}
+"""The version and the answers of projects without changes."""
+
+RUN = ("make lock args=--no-upgrade", 'make revision m="update the template"', "make format")
+"""The work by hand of the last versions that needs no decision."""
+
+
+@click.command(help=__doc__)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--jobs", type=int, default=2, show_default=True)
+def main(*, directory: Path, jobs: int) -> None:
+    os.environ.update({**GIT_IDENTITY, "COPIER_SETTINGS_PATH": str(ROOT / "tests/copier-settings.yml")})
+    directory = directory.absolute()
+    remotes = directory / "remotes"
+    if not remotes.exists():
+        owners = directory / "owners"
+        owners.mkdir(parents=True)
+        for project in build(make_template(directory / "template"), owners):
+            run("git", "clone", "--quiet", "--bare", project, remotes / f"{project.name}.git", cwd=directory)
+        addresses = [f"file://{path}" for path in sorted(remotes.iterdir())]
+        missing = f"file://{remotes}/moved-elsewhere.git"
+        (directory / "fleet.txt").write_text("\n".join([*addresses, missing, ""]))
+    command = ["standfast", "fleet", "fleet.txt", "--trust", "--verify", "--push", "--jobs", str(jobs)]
+    for each in RUN:
+        command += ["--run", each]
+    command += ["--json", "fleet.json", "--html", "fleet.html"]
+    start = time.monotonic()
+    finished = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - start
+    shown = " ".join(f"'{word}'" if " " in word else word for word in command)
+    text = f"$ {shown}\n{finished.stdout}\n{seconds / 60:.0f} minutes on {os.cpu_count()} shared processors\n"
+    (ROOT / "docs/fleet.txt").write_text(text.replace(str(directory), "/fleet"), "utf-8")
+    click.echo(text)
+
+
+def make_template(clone: Path) -> Path:
+    """Clone this repository, and tag the versions of the example."""
+    clone.parent.mkdir(parents=True, exist_ok=True)
+    run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), cwd=ROOT)
+    for version, commit in releases().items():
+        run("git", "tag", "--force", f"v{version}", commit, cwd=clone)
+    head = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
+    for version, commit in (("1.0.0", BETWEEN), ("1.1.0", head)):
+        run("git", "checkout", "--quiet", "--detach", commit, cwd=clone)
+        rewrite(clone / "copier.yml", r"(- version: )v0\.3\.0", r"\1v1.0.0")
+        rewrite(clone / "notices.yml", r"(- version: )unreleased", r"\g<1>1.0.0")
+        commit_all(clone, f"Release {version}", "--allow-empty")
+        run("git", "tag", "--force", f"v{version}", cwd=clone)
+    return clone
+
+
+def rewrite(file: Path, pattern: str, text: str) -> None:
+    if file.exists():
+        file.write_text(re.sub(pattern, text, file.read_text("utf-8")), "utf-8")
+
+
+def build(template: Path, directory: Path) -> Iterator[Path]:
+    """Create the projects."""
+    warnings.simplefilter("ignore", DirtyLocalWarning)
+    for name in OWNERS:
+        yield build_owner(name, directory / name, template)
+    for name in LATER:
+        project = build_owner(name, directory / f"{name}-later", template)
+        applied = apply_update(project, to="v1.0.0", trust=True)
+        if applied.preview.conflicts:
+            raise SystemExit(f"{name} cannot be updated to 1.0.0 without conflicts: {applied.preview.conflicts}")
+        commit_all(project, "Update the template")
+        yield project
+    for name, (version, answers) in RENDERS.items():
+        answers = {"project_name": name.title(), **answers}
+        run_copy(str(template), directory / name, data=answers, vcs_ref=f"v{version}", defaults=True, quiet=True)
+        git_init(directory / name)
+        yield directory / name
+
+
+if __name__ == "__main__":
+    main()
