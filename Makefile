@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover example-fleet
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -107,6 +107,9 @@ questions: $(INSTALLED) ## Write the table of questions in README.md
 
 pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py
+
+example-fleet: $(INSTALLED) ## Report and verify 24 projects with `standfast fleet`, and write docs/fleet.txt (an hour)
+	@$(BIN)/python scripts/example_fleet.py .example-fleet $(args)
 
 names: $(INSTALLED) ## Write reserved_names.jinja for this Python version
 	@$(BIN)/python scripts/reserved_names.py

@@ -15,17 +15,17 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from copier import run_copy
 from copier.errors import DirtyLocalWarning
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from conftest import GIT_IDENTITY, commit_all, git_init, releases, run
+from conftest import GIT_IDENTITY, ROOT, commit_all, git_init, releases, run
 from owners import OWNERS, build_owner
-
 from standfast.update import apply_update
 
 BETWEEN = "30e6e54"
@@ -37,7 +37,7 @@ LATER = (
 )
 """The owners who have updated their project to 1.0.0 before."""
 
-RENDERS = {
+RENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "gateway": ("1.0.0", {"database_backend": "sqlite", "ci_provider": "gitlab"}),
     "accounts": ("1.0.0", {"auth": "jwt", "kubernetes": True}),
     "search": ("1.1.0", {}),

@@ -43,7 +43,7 @@ import click
 def fleet(*, lists: Sequence[Path], **options: Any) -> None:
     """Report, verify and update the projects of many repositories.
 
-    LIST is a file with one address in each line, a repository, or a directory of repositories. An address can end with
+    LIST is a file with one address in each line, a project, or a directory of repositories. An address can end with
     #DIRECTORY for a project in a monorepo. The command clones each repository, and merges the update there. It changes
     the repositories only with --push or --requests, which push new branches.
     """

@@ -14,7 +14,7 @@ from typing import IO
 from packaging.version import Version
 
 from .. import __version__
-from ..notices import notices_for, read_notices, settings_in, task_list
+from ..notices import NoticesError, notices_for, read_notices, settings_in, task_list
 from ..update import has_markers
 from . import clones, push
 from .checks import TARGETS, run_check, run_checks
@@ -68,7 +68,7 @@ def examine(found: Found, target: Target, options: Options) -> Result:
         result = update(found, target, options)
         result.seconds = round(time.monotonic() - start, 1)
         result.key = key
-        if former:
+        if former and former.update_branch == push.branch_name(result):
             result.pushed, result.request = former.pushed, former.request
         result.save(path)
     if options.push and result.merged:
@@ -168,7 +168,11 @@ def add_notices(result: Result, project: Path, target: Target, former: Version, 
     if not file.exists():
         return
     settings = {name for path in project.glob(".env*") if path.is_file() for name in settings_in(path)}
-    concerning = notices_for(read_notices(file), former=former, new=new, answers=result.answers, settings=settings)
+    try:
+        notices = read_notices(file)
+        concerning = notices_for(notices, former=former, new=new, answers=result.answers, settings=settings)
+    except NoticesError as error:
+        raise FleetError(f"The notices of the template cannot be read. {error}") from None
     result.tasks = task_list(concerning)
     result.notices = [notice.summary for notice in concerning]
     result.by_hand = sum(notice.by_hand for notice in concerning)

@@ -72,11 +72,11 @@ def summary(results: Sequence[Result]) -> list[str]:
     failed = states["failed"] + states["untrusted"]
     sentences = [f"{count(len(results), 'project')}: {states['current']} up to date, {failed} could not be examined."]
     if updated:
-        sentences.append(f"{states['merges']} of {count(len(updated), 'update')} merge.")
+        sentences.append(f"Updates that merge: {states['merges']} of {len(updated)}.")
     ran = [result for result in updated if result.checks]
     if ran:
         green = sum(bool(result.passed) for result in ran)
-        sentences.append(f"{green} of {count(len(ran), 'merged project')} pass their checks.")
+        sentences.append(f"Merged projects that pass their checks: {green} of {len(ran)}.")
     files = Counter(conflict.path for result in results for conflict in result.conflicts)
     if files:
         most = ", ".join(f"{path} ({number})" for path, number in files.most_common(5))

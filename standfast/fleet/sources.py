@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from ..project import ANSWERS_FILE
 from .commands import redact
 
 
@@ -45,7 +46,7 @@ def read_sources(arguments: Iterable[Path]) -> list[Source]:
     """Return the repositories that files and directories name.
 
     A file has one address in each line, with an optional `#subfolder`. Lines that start with `#` are comments. A
-    directory is a repository, or it contains repositories.
+    directory is a repository, a project in one, or it contains repositories.
 
     Raises:
         ClickException: an argument names no repository.
@@ -65,6 +66,10 @@ def read_sources(arguments: Iterable[Path]) -> list[Source]:
 def read_directory(directory: Path) -> list[Source]:
     if is_repository(directory):
         return [Source(str(directory.resolve()))]
+    if (directory / ANSWERS_FILE).exists():
+        path = directory.resolve()
+        roots = [parent for parent in path.parents if is_repository(parent)]
+        return [Source(str(root), path.relative_to(root).as_posix()) for root in roots[:1]]
     return [Source(str(path.resolve())) for path in sorted(directory.iterdir()) if is_repository(path)]
 
 
