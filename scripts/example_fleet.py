@@ -1,7 +1,7 @@
 """Build a fleet of 24 projects, and let `standfast fleet` report, verify and push it: `make example-fleet`.
 
-The projects are recorded owners and renders with different answers, at three versions of the template: the last
-release, a later commit as 1.0.0, and the working tree as 1.1.0. The command runs for about an hour on two processors.
+The projects are recorded owners and renders with different answers. They have three versions of the template: the
+last release, a later commit as 1.0.0, and the working tree as 1.1.0. The command runs for about an hour on two processors.
 It writes docs/fleet.txt, and the page fleet.html into the directory of the fleet.
 """
 
@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -32,8 +34,8 @@ BETWEEN = "30e6e54"
 """The commit that is version 1.0.0 of the example."""
 
 LATER = (
-    *("changed-enum", "customers-and-orders", "merged-migrations", "own-compose-services", "own-middleware"),
-    *("resource-of-the-document", "squashed-migrations", "without-the-example"),
+    *("changed-enum", "customers-and-orders", "merged-migrations", "own-middleware", "squashed-migrations"),
+    *("resource-of-the-document", "resource-of-the-document-with-users", "without-the-example"),
 )
 """The owners who have updated their project to 1.0.0 before."""
 
@@ -53,17 +55,21 @@ RUN = ("make lock args=--no-upgrade", 'make revision m="update the template"', "
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--jobs", type=int, default=2, show_default=True)
 def main(*, directory: Path, jobs: int) -> None:
+    warnings.simplefilter("ignore", DirtyLocalWarning)
     os.environ.update({**GIT_IDENTITY, "COPIER_SETTINGS_PATH": str(ROOT / "tests/copier-settings.yml")})
     directory = directory.absolute()
     remotes = directory / "remotes"
-    if not remotes.exists():
-        owners = directory / "owners"
-        owners.mkdir(parents=True)
-        for project in build(make_template(directory / "template"), owners):
-            run("git", "clone", "--quiet", "--bare", project, remotes / f"{project.name}.git", cwd=directory)
-        addresses = [f"file://{path}" for path in sorted(remotes.iterdir())]
-        missing = f"file://{remotes}/moved-elsewhere.git"
-        (directory / "fleet.txt").write_text("\n".join([*addresses, missing, ""]))
+    remotes.mkdir(parents=True, exist_ok=True)
+    template = make_template(directory / "template")
+    for name, build in projects(template).items():
+        bare = remotes / f"{name}.git"
+        if not bare.exists():
+            with TemporaryDirectory(dir=directory) as temporary:
+                build(Path(temporary, name))
+                run("git", "clone", "--quiet", "--bare", f"{temporary}/{name}", bare, cwd=directory)
+    addresses = [f"file://{path}" for path in sorted(remotes.iterdir())]
+    missing = f"file://{remotes}/moved-elsewhere.git"
+    (directory / "fleet.txt").write_text("\n".join([*addresses, missing, ""]))
     command = ["standfast", "fleet", "fleet.txt", "--trust", "--verify", "--push", "--jobs", str(jobs)]
     for each in RUN:
         command += ["--run", each]
@@ -86,7 +92,8 @@ def main(*, directory: Path, jobs: int) -> None:
 
 def make_template(clone: Path) -> Path:
     """Clone this repository, and tag the versions of the example."""
-    clone.parent.mkdir(parents=True, exist_ok=True)
+    if clone.exists():
+        return clone
     run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), cwd=ROOT)
     for version, commit in releases().items():
         run("git", "tag", "--force", f"v{version}", commit, cwd=clone)
@@ -105,23 +112,27 @@ def rewrite(file: Path, pattern: str, text: str) -> None:
         file.write_text(re.sub(pattern, text, file.read_text("utf-8")), "utf-8")
 
 
-def build(template: Path, directory: Path) -> Iterator[Path]:
-    """Create the projects."""
-    warnings.simplefilter("ignore", DirtyLocalWarning)
-    for name in OWNERS:
-        yield build_owner(name, directory / name, template)
-    for name in LATER:
-        project = build_owner(name, directory / f"{name}-later", template)
-        applied = apply_update(project, to="v1.0.0", trust=True)
-        if applied.preview.conflicts:
-            raise SystemExit(f"{name} cannot be updated to 1.0.0 without conflicts: {applied.preview.conflicts}")
-        commit_all(project, "Update the template")
-        yield project
-    for name, (version, answers) in RENDERS.items():
-        answers = {"project_name": name.title(), **answers}
-        run_copy(str(template), directory / name, data=answers, vcs_ref=f"v{version}", defaults=True, quiet=True)
-        git_init(directory / name)
-        yield directory / name
+def projects(template: Path) -> dict[str, Callable[[Path], object]]:
+    """Return a function for each project that creates it in a directory."""
+    owners = {name: partial(build_owner, name, template=template) for name in OWNERS}
+    later = {f"{name}-later": partial(build_later, name, template=template) for name in LATER}
+    return owners | later | {name: partial(build_render, name, template=template) for name in RENDERS}
+
+
+def build_later(name: str, directory: Path, template: Path) -> None:
+    """Create the project of an owner who has updated it to 1.0.0."""
+    build_owner(name, directory, template)
+    applied = apply_update(directory, to="v1.0.0", trust=True)
+    if applied.preview.conflicts:
+        raise SystemExit(f"{name} cannot be updated to 1.0.0 without conflicts: {applied.preview.conflicts}")
+    commit_all(directory, "Update the template")
+
+
+def build_render(name: str, directory: Path, template: Path) -> None:
+    version, answers = RENDERS[name]
+    answers = {"project_name": name.title(), **answers}
+    run_copy(str(template), directory, data=answers, vcs_ref=f"v{version}", defaults=True, quiet=True)
+    git_init(directory)
 
 
 if __name__ == "__main__":

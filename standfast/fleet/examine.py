@@ -31,7 +31,7 @@ MERGE_TIMEOUT = 900
 
 @dataclass(frozen=True)
 class Options:
-    """What to do with each project.
+    """Options that apply to each project.
 
     Attributes:
         work: the work directory.

@@ -1,4 +1,4 @@
-"""Update one project in a process of its own: `python -m standfast.fleet.merge`.
+"""Update one project in a separate process: `python -m standfast.fleet.merge`.
 
 Copier changes its working directory, so two updates cannot run in one process.
 """

@@ -1,4 +1,4 @@
-"""What `standfast fleet` knows about a project."""
+"""Fields of the report of a project."""
 
 from __future__ import annotations
 

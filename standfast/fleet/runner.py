@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import click
@@ -65,9 +66,13 @@ def find_all(
 ) -> list[Found | Result]:
     """Return the projects of all repositories. A repository that cannot be read is a result with the problem."""
 
+    # Several directories of one repository share its clone.
+    locks = {source.address: Lock() for source in sources}
+
     def find(source: Source) -> list[Found | Result]:
         try:
-            return [*find_projects(source, work)]
+            with locks[source.address]:
+                return [*find_projects(source, work)]
         except (FleetError, OSError) as error:
             return [broken(source, error)]
 
