@@ -108,7 +108,7 @@ questions: $(INSTALLED) ## Write the table of questions in README.md
 pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py
 
-example-fleet: $(INSTALLED) ## Report and verify 24 projects with `standfast fleet`, and write docs/fleet.txt (an hour)
+example-fleet: $(INSTALLED) ## Report and verify recorded owners with `standfast fleet`, and write docs/fleet.txt
 	@$(BIN)/python scripts/example_fleet.py .example-fleet $(args)
 
 names: $(INSTALLED) ## Write reserved_names.jinja for this Python version

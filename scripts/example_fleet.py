@@ -1,8 +1,8 @@
-"""Build a fleet of 24 projects, and let `standfast fleet` report, verify and push it: `make example-fleet`.
+"""Build a fleet of recorded owners, and let `standfast fleet` report, verify and push it: `make example-fleet`.
 
 The projects are recorded owners and renders with different answers. They have three versions of the template: the
-last release, a later commit as 1.0.0, and the working tree as 1.1.0. The command runs for about an hour on two processors.
-It writes docs/fleet.txt, and the page fleet.html into the directory of the fleet.
+last release, a later commit as 1.0.0, and the working tree as 1.1.0. The command runs for about an hour on two
+processors. A second run continues. It writes docs/fleet.txt, and the page fleet.html in the directory of the fleet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,9 +112,11 @@ def rewrite(file: Path, pattern: str, text: str) -> None:
         file.write_text(re.sub(pattern, text, file.read_text("utf-8")), "utf-8")
 
 
-def projects(template: Path) -> dict[str, Callable[[Path], object]]:
+def projects(template: Path) -> Mapping[str, Callable[[Path], object]]:
     """Return a function for each project that creates it in a directory."""
-    owners = {name: partial(build_owner, name, template=template) for name in OWNERS}
+    owners: dict[str, Callable[[Path], object]] = {
+        name: partial(build_owner, name, template=template) for name in OWNERS
+    }
     later = {f"{name}-later": partial(build_later, name, template=template) for name in LATER}
     return owners | later | {name: partial(build_render, name, template=template) for name in RENDERS}
 
