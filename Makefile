@@ -110,6 +110,7 @@ pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chro
 
 example-fleet: $(INSTALLED) ## Report and verify recorded owners with `standfast fleet`, and write docs/fleet.txt
 	@$(BIN)/python scripts/example_fleet.py .example-fleet $(args)
+	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py .example-fleet/fleet.html
 
 names: $(INSTALLED) ## Write reserved_names.jinja for this Python version
 	@$(BIN)/python scripts/reserved_names.py
