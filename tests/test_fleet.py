@@ -128,7 +128,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
     def fleet(*arguments: str | Path, status: int = 0, to: str = "1.1.0") -> Result:
         options = ["--to", to, "--json", "report.json", "--html", "report.html"]
-        result = CliRunner().invoke(main, ["fleet", *map(str, arguments), *options])
+        result = CliRunner().invoke(main, ["fleet", *options, *map(str, arguments)])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         assert result.exit_code == status, result.output
         return result
@@ -501,6 +501,12 @@ def test_wrong_list_is_refused(fleet: Fleet, line: str, message: str) -> None:
     refused = fleet(write_list(line), status=1)
     assert message in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_report_into_missing_directory_is_refused_before_the_run(fleet: Fleet) -> None:
+    Path("owners").mkdir()
+    refused = fleet("owners", "--html", "missing/report.html", status=1)
+    assert refused.stderr == "Error: Cannot write missing/report.html: its directory does not exist. Create it.\n"
 
 
 def test_version_that_does_not_exist_is_reported(remote: Make, fleet: Fleet) -> None:

@@ -47,6 +47,9 @@ def run_command(
             shlex.split(command)
         except ValueError as error:
             raise click.ClickException(f"--run {command}: {error}. Correct the quotes.") from None
+    for file in (json_file, html_file):
+        if file and not file.absolute().parent.is_dir():
+            raise click.ClickException(f"Cannot write {file}: its directory does not exist. Create it.")
     sources = read_sources(lists)
     start = time.monotonic()
     options = Options(
@@ -71,9 +74,10 @@ def run_command(
         raise click.ClickException("Stopped. Run the same command again to continue with the other projects.") from None
     seconds = time.monotonic() - start
     click.echo(table(results))
-    for file, write in ((json_file, as_json), (html_file, as_page)):
-        if file:
-            file.write_text(write(results, seconds), "utf-8")
+    if json_file:
+        json_file.write_text(as_json(results, seconds), "utf-8")
+    if html_file:
+        html_file.write_text(as_page(results), "utf-8")
     if problems := [result for result in results if result.problem]:
         raise click.ClickException(f"{len(problems)} of {len(results)} projects have a problem. The table names it.")
 

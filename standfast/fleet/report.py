@@ -87,7 +87,7 @@ def summary(results: Sequence[Result]) -> list[str]:
 def as_json(results: Sequence[Result], seconds: float) -> str:
     """Return the report as JSON. The keys of a project are the fields of `Result`."""
     report = {
-        "created": now(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "summary": summary(results),
         "projects": [asdict(result) for result in results],
@@ -95,7 +95,7 @@ def as_json(results: Sequence[Result], seconds: float) -> str:
     return json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-def as_page(results: Sequence[Result], seconds: float) -> str:
+def as_page(results: Sequence[Result]) -> str:
     """Return the report as an HTML page that needs no other file."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
@@ -106,8 +106,7 @@ def as_page(results: Sequence[Result], seconds: float) -> str:
     )
     return environment.get_template("page.html").render(
         results=results,
-        created=now(),
-        seconds=round(seconds),
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         targets=sorted({result.target for result in results if result.target}),
         bars=bars(results),
         sentences=summary(results),
@@ -152,7 +151,3 @@ def tail(result: Result) -> str:
     except OSError:
         return ""
     return "\n".join(click.unstyle(line) for line in lines[-LOG_LINES:])
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
