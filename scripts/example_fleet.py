@@ -29,6 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from conftest import GIT_IDENTITY, ROOT, commit_all, git_init, releases, run
 from owners import OWNERS, build_owner
 from standfast.fleet.merge import keep_own_lines
+from standfast.fleet.model import load_result
+from standfast.fleet.text import request_text
 from standfast.update import apply_update
 
 BETWEEN = "30e6e54"
@@ -87,6 +89,9 @@ def main(*, directory: Path, jobs: int) -> None:
     seconds = time.monotonic() - start
     shown = " ".join(f"'{word}'" if " " in word else word for word in command)
     text = f"$ {shown}\n{finished.stdout}\n{seconds / 60:.0f} minutes on {os.cpu_count()} shared processors\n"
+    results = map(load_result, (directory / "standfast-fleet/results").glob("*.json"))
+    for result in [each for each in results if each and each.conflicts][:1]:
+        text += f"\nThe text of the request of {result.name}:\n\n{request_text(result)}"
     (ROOT / "docs/fleet.txt").write_text(text.replace(str(directory), "/fleet"), "utf-8")
     click.echo(text)
 

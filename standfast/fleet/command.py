@@ -42,6 +42,8 @@ def run_command(
             "--verify and --run execute code of the template in the merged projects. Read the new version of the "
             "template, and add --trust."
         )
+    if templates and not trust:
+        raise click.ClickException("--template names the template that --trust covers. Add --trust.")
     for command in commands:
         try:
             shlex.split(command)

@@ -105,20 +105,17 @@ def trusted(targets: dict[str, Target | FleetError], trust: bool, templates: Seq
     """
     if not trust:
         return frozenset()
-    known = {repository(target.address): target.address for target in targets.values() if isinstance(target, Target)}
-    if templates:
-        wanted = {resolve(address) for address in templates}
-        return frozenset(
-            target.address
-            for target in targets.values()
-            if isinstance(target, Target) and repository(target.address) in wanted
-        )
-    if len(known) > 1:
-        names = ", ".join(redact(address) for address in known)
+    addresses: dict[str, set[str]] = {}
+    for target in targets.values():
+        if isinstance(target, Target):
+            addresses.setdefault(repository(target.address), set()).add(target.address)
+    wanted = [resolve(address) for address in templates] or list(addresses)
+    if len(wanted) > 1 and not templates:
+        names = ", ".join(redact(address) for address in wanted)
         raise click.ClickException(
-            f"The projects have {len(known)} templates: {names}. Name the trusted one with --template."
+            f"The projects have {len(wanted)} templates: {names}. Name the trusted one with --template."
         )
-    return frozenset(target.address for target in targets.values() if isinstance(target, Target))
+    return frozenset().union(*(addresses.get(address, set()) for address in wanted))
 
 
 def resolve(address: str) -> str:

@@ -78,7 +78,7 @@ def conflicts(result: Result, limit: int) -> str:
 
 
 def tasks(result: Result) -> str:
-    return f"## Work by hand\n\n{result.tasks.strip()}" if result.tasks.strip() else ""
+    return f"## Notices\n\n{result.tasks.strip()}" if result.tasks.strip() else ""
 
 
 def checks(result: Result) -> str:
