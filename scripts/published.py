@@ -21,7 +21,7 @@ def problems_of_tag(root: Path, tag: str, commit: str, releases: dict[str, str])
     """Return the reasons why projects would not get the version of a new tag.
 
     Args:
-        root: the repository, with all tags and remote branches. Without a remote, its own branches are published.
+        root: the repository, with all tags. If it has a remote `origin`, projects come from its default branch.
         tag: the new tag, such as v1.2.0.
         commit: the commit that gets the tag.
         releases: the commits of the released versions.
@@ -41,7 +41,7 @@ def problems_of_tag(root: Path, tag: str, commit: str, releases: dict[str, str])
             found.append(
                 f"The tag {name} is not at the commit that releases.txt has for it. Delete it, also on the server."
             )
-    published = refs(root, "refs/remotes") or refs(root, "refs/heads")
+    published = git(root, "for-each-ref", "--format=%(symref:short) %(objectname)", "refs/remotes/origin/HEAD").split()
     with TemporaryDirectory() as directory:
         clone = Path(directory, "clone")
         git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
@@ -50,7 +50,7 @@ def problems_of_tag(root: Path, tag: str, commit: str, releases: dict[str, str])
             found.append(
                 f"With the tag {tag}, the commit {commit[:10]} has the version {actual}. Release another commit."
             )
-        for name, head in published.items():
+        for name, head in zip(published[::2], published[1::2], strict=True):
             if (version := version_of(clone, head)) > new:
                 found.append(
                     f"{name} has commits after {commit[:10]}. Projects that were rendered from them would have the "
@@ -63,7 +63,7 @@ def refs(root: Path, prefix: str) -> dict[str, str]:
     """Return the commit of each reference, by its short name."""
     form = "%(refname:lstrip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
     lines = git(root, "for-each-ref", f"--format={form}", prefix).splitlines()
-    return dict(line.split() for line in lines if not line.split()[0].endswith("/HEAD"))
+    return dict(line.split() for line in lines)
 
 
 def version_of(clone: Path, commit: str) -> Version:

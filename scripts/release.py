@@ -141,12 +141,15 @@ def questions(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def fetch_problems() -> list[str]:
-    """Get the published branches and tags. Return the reason if this fails."""
-    fetched = subprocess.run(
-        ["git", "fetch", "--all", "--tags", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    reason = fetched.stderr.strip().splitlines()[-1:]
-    return [f"Cannot fetch what is published ({''.join(reason)}). Run `git fetch`."] if fetched.returncode else []
+    """Get the published default branch and tags. Return the reason if this fails."""
+    if "origin" not in git("remote").split():
+        return []
+    for command in ("fetch --quiet --tags origin", "remote set-head origin --auto"):
+        ran = subprocess.run(["git", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            reason = "".join(ran.stderr.strip().splitlines()[-1:])
+            return [f"Cannot find out what is published ({reason}). Repair the remote: git {command}"]
+    return []
 
 
 def git(*arguments: str) -> str:

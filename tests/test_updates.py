@@ -1083,7 +1083,7 @@ def test_sqlite_project_can_move_to_postgresql_with_its_data(
     add_row("present", "SQLite to PostgreSQL", "data kept, suite passes")
 
 
-# ------------------------------------------------------------------------------ checks and releases
+# --------------------------------------------------------------------------------- check for updates
 
 
 @pytest.mark.slow
@@ -1106,20 +1106,3 @@ def test_update_check_shows_the_changes(next_release: Path, tmp_path: Path, tool
     refused = run_unchecked("make", "update-check", cwd=project)
     assert refused.returncode != 0
     assert "copier update --trust" in refused.stdout
-
-
-def test_release_script_checks_version_and_changelog(template: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    run("git", "clone", "--quiet", str(template), str(clone), cwd=tmp_path)
-    release = (sys.executable, "scripts/release.py")
-    for version, reason in [("0.0.1", "already released"), ("2", "have the form"), ("x", "not a version")]:
-        refused = run_unchecked(*release, version, cwd=clone)
-        assert refused.returncode == 1
-        assert reason in refused.stderr
-    assert "CHANGELOG.md has no section 998.0.0" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
-    replace(clone, "CHANGELOG.md", "## Unreleased", "## 998.0.0 (2027-01-01)")
-    assert "uncommitted changes" in run_unchecked(*release, "998.0.0", cwd=clone).stderr
-    run("git", "commit", "--quiet", "--all", "--message", "Release", cwd=clone)
-    run(*release, "998.0.0", cwd=clone)
-    head = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
-    assert (clone / "releases.txt").read_text().splitlines()[-1] == f"998.0.0 {head}"
