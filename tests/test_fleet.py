@@ -492,7 +492,8 @@ def test_subfolder_of_the_list_selects_a_project(remote: Make, fleet: Fleet) -> 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--upload-pack=touch /tmp/x", "is not an address"),
+        ("--upload-pack=touch", "is not an address"),
+        ("https://a.example/x.git and more", "is not an address"),
         ("https://a.example/x.git#../y", "is not a directory of the repository"),
         ("", "has no repositories"),
     ],
