@@ -538,20 +538,29 @@ def test_recorded_owners_are_verified_in_environments_of_their_own(
     template: Path, tmp_path: Path, fleet: Fleet
 ) -> None:
     """The checks of an updated service pass after the work by hand that needs no decision."""
-    owners = {name: build_owner(name, tmp_path / name, template) for name in ("own-middleware", "code-in-many-modules")}
+    owners = {
+        name: build_owner(name, tmp_path / name, template)
+        for name in ("resource-of-the-document", "code-in-many-modules")
+    }
     commands = ("make lock args=--no-upgrade", 'make revision m="add item version"', "make format")
     options = [option for command in commands for option in ("--run", command)]
     fleet(write_list(*owners.values()), "--trust", "--verify", "--push", *options, to="999.0.0")
     found = projects()
     assert {name: project["state"] for name, project in found.items()} == {
-        "own-middleware": "merges",
+        "resource-of-the-document": "merges",
         "code-in-many-modules": "conflicts",
     }
-    checks = found["own-middleware"]["checks"]
-    log = Path(found["own-middleware"]["log"]).read_text()
+    checks = found["resource-of-the-document"]["checks"]
+    log = Path(found["resource-of-the-document"]["log"]).read_text()
     assert [check["command"] for check in checks if not check["passed"]] == [], log[-3000:]
     assert [check["command"] for check in checks] == [*commands, "make lint", "make typecheck", "make test"]
-    assert "repositories/item.py" in found["own-middleware"]["tasks"]
-    pushed = run("git", "show", "--stat", found["own-middleware"]["update_branch"], cwd=owners["own-middleware"]).stdout
+    assert "- [ ] " in found["resource-of-the-document"]["tasks"]
+    pushed = run(
+        "git",
+        "show",
+        "--stat",
+        found["resource-of-the-document"]["update_branch"],
+        cwd=owners["resource-of-the-document"],
+    ).stdout
     assert "add_item_version.py" in pushed
     assert not list(Path("standfast-fleet/projects").glob("*/.venv"))
