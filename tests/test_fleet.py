@@ -196,7 +196,7 @@ def test_each_project_is_reported_although_some_are_broken(remote: Make, fleet: 
     assert lines[0].split() == ["project", "version", "behind", "update", "by", "hand", "checks"]
     assert "conflict         1.0.0    1       conflicts in 1 file  1" in lines
     assert "Conflicts by file: notes.txt (1)" in lines
-    assert result.stderr.splitlines()[-1] == "Error: 6 of 12 projects have a problem. The table names it."
+    assert result.stderr.splitlines()[-1] == "Error: 6 of 12 projects failed. See the lines below the table."
     assert "hunter2" not in result.output + Path("report.json").read_text() + Path("report.html").read_text()
 
 

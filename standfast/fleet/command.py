@@ -81,7 +81,7 @@ def run_command(
     if html_file:
         html_file.write_text(as_page(results), "utf-8")
     if problems := [result for result in results if result.problem]:
-        raise click.ClickException(f"{len(problems)} of {len(results)} projects have a problem. The table names it.")
+        raise click.ClickException(f"{len(problems)} of {len(results)} projects failed. See the lines below the table.")
 
 
 def prepare(work: Path) -> Path:
