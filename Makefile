@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard example-fleet
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -135,6 +135,10 @@ first-hour: $(INSTALLED) ## Run the first commands of README.md on a new machine
 
 pictures: $(INSTALLED) ## Make the pictures in docs/ from a real run; needs Chromium
 	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py
+
+example-fleet: $(INSTALLED) ## Report and verify recorded owners with `standfast fleet`, and write docs/fleet.txt
+	@$(BIN)/python scripts/example_fleet.py .example-fleet $(args)
+	@$(BIN)/uv run --quiet --no-project --with rich --with pillow --with playwright python scripts/pictures.py .example-fleet/fleet.html
 
 names: $(INSTALLED) ## Write reserved_names.jinja for this Python version
 	@$(BIN)/python scripts/reserved_names.py

@@ -4,6 +4,7 @@ It needs git, make, npm and Chromium.
 
 terminal.svg        the output of commands of README.md in a terminal; long output is cut, with a mark
 documentation.png   the documentation page of the started service, in a headless Chromium
+fleet.png           a page of `standfast fleet`, only if its path is the argument: `make example-fleet`
 
 The page loads Swagger UI from a content delivery network. The script gives the browser the same files from the npm
 registry instead, because some machines can reach only package registries.
@@ -17,6 +18,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +41,9 @@ CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/swagger-ui-dist@(\d+)/(.*)")
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        screenshot_of_file(Path(sys.argv[1]), DOCS / "fleet.png")
+        return
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with TemporaryDirectory() as directory:
         cwd = Path(directory) / "work"
@@ -110,10 +115,24 @@ def read_all(terminal: int) -> Iterator[bytes]:
         yield chunk
 
 
-def screenshot(directory: Path, picture: Path) -> None:
+def find_chromium() -> str:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("Chromium is not installed. Run: apt-get install chromium")
+    return chromium
+
+
+def screenshot_of_file(page_file: Path, picture: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 1250})
+        page.goto(page_file.absolute().as_uri())
+        page.screenshot(path=picture)
+        browser.close()
+    reduce_colors(picture)
+
+
+def screenshot(directory: Path, picture: Path) -> None:
     packages: dict[str, Path] = {}
 
     def serve_from_npm(route: Route) -> None:
@@ -125,7 +144,7 @@ def screenshot(directory: Path, picture: Path) -> None:
         route.fulfill(path=packages[version] / name)
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.route(CDN, serve_from_npm)
         page.route(re.compile("https://fastapi"), lambda route: route.abort())  # icon of the browser tab
@@ -133,7 +152,11 @@ def screenshot(directory: Path, picture: Path) -> None:
         page.get_by_role("heading", name="items").wait_for()
         page.screenshot(path=picture)
         browser.close()
-    # The page has few colors, so 128 colors make a small file without a visible difference.
+    reduce_colors(picture)
+
+
+def reduce_colors(picture: Path) -> None:
+    """Write a picture again with 128 colors. Pages have few colors, so the difference is not visible."""
     with Image.open(picture) as image:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from . import __version__
+from .fleet.cli import fleet
 from .project import Project, read_project
 
 
@@ -136,3 +137,6 @@ def update(*, project: Project, check: bool, diff: bool, data: dict[str, str], t
     click.echo(updates.report(applied.preview, applied.former))
     if applied.branch:
         click.echo(updates.next_steps(applied))
+
+
+main.add_command(fleet)

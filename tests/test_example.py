@@ -13,7 +13,7 @@ from copier import run_copy
 
 from conftest import ROOT, EnvironmentOf, Render, git_init, replace, run, run_unchecked
 from documents import install
-from test_updates import contents
+from updates import contents
 
 sys.path.insert(0, str(ROOT / "scripts"))
 

@@ -1,0 +1,1 @@
+"""Report, verify and update all projects of a list of repositories."""

@@ -1,0 +1,117 @@
+"""Find the version of the template to which projects are updated."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from copier.errors import CopierError
+from packaging.version import InvalidVersion, Version
+
+from .commands import git, redact
+from .model import FleetError
+from .sources import Source
+
+
+@dataclass(frozen=True)
+class Target:
+    """A version of a template."""
+
+    address: str
+    ref: str
+    version: str
+    commit: str
+    releases: list[Version]
+    directory: Path
+    """A checkout of the version."""
+
+    def releases_after(self, project: str) -> list[str] | None:
+        """Return the releases between a project's version and this one, oldest first.
+
+        Args:
+            project: the answer `_commit`: a tag, or a tag with the number of commits after it.
+        """
+        former, target = parse(describe(project)), parse(self.version)
+        if former is None:
+            return None
+        return [str(version) for version in self.releases if former < version and (not target or version <= target)]
+
+    def non_defaults(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """Return the answers to questions with choices or yes and no that are not the default."""
+        questions = yaml.safe_load((self.directory / "copier.yml").read_text("utf-8"))
+        return {
+            name: answers[name]
+            for name, question in questions.items()
+            if isinstance(question, dict)
+            and name in answers
+            and question.get("when") is not False
+            and ("choices" in question or question.get("type") == "bool")
+            and answers[name] != question.get("default")
+        }
+
+
+def find_target(address: str, to: str | None, work: Path) -> Target:
+    """Return the newest release of a template, or the version `to`.
+
+    Raises:
+        FleetError: the template or the version does not exist.
+    """
+    url = repository(address)
+    directory = work / "templates" / Source(url).slug
+    directory.mkdir(parents=True, exist_ok=True)
+    git(directory, "init", "--quiet")
+    try:
+        listed = git(directory, "ls-remote", "--tags", "--refs", "--", url)
+    except FleetError as error:
+        raise FleetError(
+            f"Cannot read the template {redact(address)} ({error}). Check the address _src_path."
+        ) from None
+    tags = {tag: version for tag in re.findall(r"\trefs/tags/(\S+)", listed) if (version := parse(tag))}
+    releases = sorted({version for version in tags.values() if not version.is_prerelease})
+    newest = max((tag for tag in tags if not tags[tag].is_prerelease), key=lambda tag: tags[tag], default="HEAD")
+    ref = newest
+    if to:
+        same = [tag for tag, version in tags.items() if tag == to or version == parse(to)]
+        ref = same[0] if same else to
+    try:
+        git(directory, "fetch", "--quiet", "--no-tags", "--depth=1", "--", url, ref)
+    except FleetError as error:
+        raise FleetError(f"The template {redact(address)} has no version {ref} ({error}). Check --to.") from None
+    commit = git(directory, "rev-parse", "FETCH_HEAD^{commit}").strip()
+    git(directory, "checkout", "--quiet", "--force", "--detach", commit)
+    return Target(address, ref, str(tags[ref]) if ref in tags else f"{ref} ({commit[:7]})", commit, releases, directory)
+
+
+def repository(address: str) -> str:
+    """Return the address that git understands.
+
+    Raises:
+        FleetError: the address works only on the machine of its author.
+    """
+    from copier._vcs import get_repo  # It is not public, but it reads short forms such as gh:owner/name.
+
+    try:
+        url = get_repo(address)
+    except CopierError as error:
+        raise FleetError(str(error)) from None
+    if url is None or not (re.match(r"\w+://|[^/]+@[^/]+:", url) or Path(url).is_absolute()):
+        raise FleetError(
+            f"{redact(address)} is not the address of a git repository on this machine. Write the address that all "
+            "machines can use into _src_path of the answers file."
+        )
+    return url
+
+
+def parse(version: str) -> Version | None:
+    try:
+        return Version(version)
+    except InvalidVersion:
+        return None
+
+
+def describe(commit: str) -> str:
+    """Return the version of an answer `_commit`, such as 0.2.0 of v0.2.0-4-g12ab34c."""
+    return re.sub(r"-\d+-g[0-9a-f]+$", "", commit).removeprefix("v")
