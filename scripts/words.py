@@ -27,7 +27,7 @@ MAX_WORDS = 25
 SKIPPED = re.compile(r"(LICENSE|uv\.lock|words\.toml|test_words\.py|[\w-]*requirements[\w-]*\.txt|.*\.svg)$")
 """Names of files with text that is generated or legal, or with phrases for tests."""
 
-UNREAD = re.compile(r"^licenses/|\.(jinja|png)$")
+UNREAD = re.compile(r"^licenses/|\.(jinja|patch|png)$")
 
 GAP = r"[\s#]+"
 """White space between words, also between lines of a comment."""
