@@ -29,8 +29,8 @@ OPTIONS = {"database_backend": ("postgresql", "sqlite"), "auth": ("none", "jwt")
 CONDITIONS = {"postgresql": "postgresql", "sqlite": "sqlite", "jwt": "jwt", "none": "not jwt"}
 FILE_CONDITION = "{% if pip_tools %}"
 OUTPUTS = {
-    "requirements.txt": ((), "Dependencies of the service"),
-    "requirements-dev.txt": (("--extra", "dev"), "Dependencies of the service and its development"),
+    "requirements.txt": ((), "Dependencies of the service", "--constraint=requirements-dev.txt"),
+    "requirements-dev.txt": (("--extra", "dev"), "Dependencies of the service and its development", "--extra=dev"),
 }
 OLDEST_PYTHON = "3.11"
 
@@ -50,13 +50,13 @@ def main() -> int:
         everything = itertools.chain.from_iterable((project / "pyproject.toml",) for project in projects.values())
         compile_requirements(pins, *map(str, everything), "--extra", "dev", "--constraint", str(previous))
         stale = []
-        for output, (options, title) in OUTPUTS.items():
+        for output, (options, title, option) in OUTPUTS.items():
             locks = {}
             for answers, project in projects.items():
                 lock = project / output
                 compile_requirements(lock, str(project / "pyproject.toml"), *options, "--constraint", str(pins))
                 locks[answers] = blocks(lock.read_text())
-            text = header(title) + merge(locks)
+            text = header(title, output, option) + merge(locks)
             path = template_path(output)
             if not path.exists() or path.read_text() != text:
                 stale.append(path)
@@ -119,8 +119,12 @@ def condition(needed: list[Answers]) -> str:
     return " or ".join(f"({alternative})" for alternative in alternatives)
 
 
-def header(title: str) -> str:
-    return f"# {title}, pinned with hashes. `make lock` updates this file.\n"
+def header(title: str, output: str, option: str) -> str:
+    """Return the first lines of a lockfile. Renovate runs the command in them, as scripts/update_requirements.py."""
+    command = (
+        f"pip-compile --allow-unsafe --generate-hashes --strip-extras {option} --output-file={output} pyproject.toml"
+    )
+    return f"# {title}, pinned with hashes. `make lock` updates this file with:\n#\n#    {command}\n#\n"
 
 
 if __name__ == "__main__":

@@ -205,14 +205,6 @@ def test_audit_reports_a_known_vulnerability(project: Render, advisories: HTTPSe
     assert run("git", "status", "--porcelain", cwd=service).stdout.split() in ([], ["??", "uv.lock"])
 
 
-def test_renovate_is_configured_for_each_ci_provider(render: Render) -> None:
-    github, gitlab, none = (render(ci_provider=provider) for provider in ("github", "gitlab", "none"))
-    assert "config:recommended" in json.loads((github / "renovate.json").read_text())["extends"]
-    assert (github / "renovate.json").read_bytes() == (gitlab / "renovate.json").read_bytes()
-    assert not (none / "renovate.json").exists()
-    assert [project for project in (gitlab, none) if (project / ".github").exists()] == []
-
-
 @pytest.fixture
 def releases(template: Path, tmp_path: Path) -> Path:
     """Return a clone of the template with an older release, v998.0.0. Its lockfiles and Makefile differ."""

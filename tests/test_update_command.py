@@ -252,8 +252,9 @@ def bump(text: str, suffix: str) -> str:
 
 
 def is_ignored(path: str, patterns: list[str]) -> bool:
-    """Return whether Renovate leaves a file alone. A pattern is a part of the path, or a glob."""
-    return any(pattern in path or fnmatch(path, pattern) for pattern in patterns)
+    """Return whether Renovate leaves a file alone. A pattern is a part of the path, or a glob. {a,b} means a or b."""
+    globs = [glob for pattern in patterns for glob in pattern.strip("{}").split(",")]
+    return any(pattern in path for pattern in patterns) or any(fnmatch(path, glob) for glob in globs)
 
 
 @pytest.mark.parametrize("answers", [{"kubernetes": True}, {"ci_provider": "gitlab", "dependency_tool": "uv"}])

@@ -151,7 +151,8 @@ def test_update_pins_newest_releases_with_hashes_and_lists_changes(tiny: Project
     lock = (tiny.directory / "requirements.txt").read_text()
     wheel = (index / "alpha" / "alpha-2-py3-none-any.whl").read_bytes()
     assert f"alpha==2 \\\n    --hash=sha256:{hashlib.sha256(wheel).hexdigest()}" in lock
-    assert "python scripts/update_requirements.py" in lock
+    options = "--allow-unsafe --generate-hashes --strip-extras --constraint=requirements-dev.txt"
+    assert f"\n#    pip-compile {options} --output-file=requirements.txt pyproject.toml\n" in lock
     assert "-c requirements-dev.txt" in lock
     assert "file:" not in lock
 
