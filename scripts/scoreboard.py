@@ -60,7 +60,7 @@ def main(*, names: tuple[str, ...], missing: bool) -> None:
 
 
 def run_tests(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Run the tests of the owners, and return what they recorded. Ctrl-C ends the tests, and keeps the recorded results."""
+    """Run the tests of the owners, and return their results. Ctrl-C ends the tests, and keeps the results."""
     tests = [f"tests/test_owners.py::test_suite_of_an_owner_passes_after_the_update[{name}]" for name in names]
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "pytest", "-q", *tests]
