@@ -82,7 +82,7 @@ def test_file_names_in_documents_exist(name: str, text: str) -> None:
     if name in OTHERS:
         return
     for found in re.findall(r"`((?:[\w.-]+/)*(?:test_)?[\w-]+\.(?:py|yml|jinja|txt|md))`", text):
-        rendered_or_owners = {".copier-answers.yml", "answers.yml"}
+        rendered_or_owners = {".copier-answers.yml", "answers.yml", "owner.yml"}
         exists = any((ROOT / folder / found).exists() for folder in (".", "tests", "hooks", "docs"))
         assert exists or found in rendered_or_owners or found.startswith(".config"), f"{found} does not exist."
 
