@@ -1,7 +1,7 @@
 """Write the public address of this repository into the documents: `make address URL=https://…/standfast.git`.
 
 The address stands in `[project.urls]` of pyproject.toml. The command writes the new address there, and replaces the
-former address in README.md and docs/. Without URL, it prints the address.
+former address in README.md, docs/ and skills/. Without URL, it prints the address.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def documents(root: Path = ROOT) -> list[Path]:
     return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
 
 
+def skills(root: Path = ROOT) -> list[Path]:
+    """Return the skills for coding agents, which clone and copy from the address."""
+    return sorted((root / "skills").glob("**/*.md"))
+
+
 def change(url: str, root: Path = ROOT) -> None:
     """Replace the address everywhere.
 
@@ -37,7 +42,7 @@ def change(url: str, root: Path = ROOT) -> None:
     if not re.fullmatch(r"https://[\w.:-]+/\S+\.git", url):
         sys.exit(f"{url!r} is not an address such as https://github.com/owner/standfast.git.")
     former = address(root)
-    for path in (root / "pyproject.toml", *documents(root)):
+    for path in (root / "pyproject.toml", *documents(root), *skills(root)):
         text = path.read_text("utf-8").replace(former, url)
         path.write_text(re.sub(f"^{re.escape(NOTE)}.*\n", "", text, flags=re.MULTILINE), "utf-8")
 

@@ -406,6 +406,10 @@ def has_markers(path: Path) -> bool:
 
 def mark_conflicts(clone: UpdatedClone, project: Path) -> None:
     """Mark conflicts in git's index, as `git merge` does. So `git commit` refuses to commit them by accident."""
+    conflicts = clone.preview.conflicts
+    new = git(project, "ls-files", "--others", "-z", "--", *conflicts).split("\0")[:-1] if conflicts else []
+    if new:  # `git diff --check` shows a new file only if the index has an entry for it.
+        git(project, "add", "--intent-to-add", "--force", "--", *new)
     marked = []
     for record in clone.unmerged:
         entry, path = record.split("\t")

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from copier import run_copy
 
-from conftest import Render, commit_all, git_init, releases, replace, run
+from conftest import Render, commit_all, git_init, releases, replace, run, run_unchecked
 from standfast.cli import main
 from standfast.update import TrustRequiredError, UpdateError, apply_update, preview_update, report
 
@@ -213,6 +213,23 @@ def test_failed_script_of_the_template_leaves_the_project_unchanged(
         apply_update(project, trust=True)
     assert "broken\n" in capfd.readouterr().err
     assert status(project) == ""
+
+
+CONFLICT = "<<<<<<< before updating\\nours\\n=======\\ntheirs\\n>>>>>>> after updating\\n"
+
+
+def test_command_that_finds_conflicts_finds_those_in_moved_files(clone: Path, tmp_path: Path) -> None:
+    """Scripts of the template write conflicts into new files, which `git diff` shows only if git's index has them."""
+    migration = f"_migrations:\n  - version: {NEXT}\n    command: printf '{CONFLICT}' >moved.txt\n"
+    replace(clone, "copier.yml", "_migrations:\n", migration)
+    release(clone)
+    project = copy(clone, tmp_path / "project")
+    git_init(project)
+    updated = standfast(project, "--trust")
+    assert "\nConflicts. The file has the lines of both sides\n  moved.txt\n" in updated.output
+    command = re.search(r"This command prints them: (.*)", updated.output)
+    assert command
+    assert "moved.txt:1: leftover conflict marker" in run_unchecked(*command[1].split(), cwd=project).stdout
 
 
 # ------------------------------------------------------------------- plain `copier update`, and bots
