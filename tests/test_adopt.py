@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from conftest import (
     ROOT,
     EnvironmentOf,
     Render,
-    commit_all,
     git_init,
     query,
     replace,
@@ -33,7 +30,7 @@ SERVICE = {
     "pyproject.toml": '[project]\nname = "orders"\nversion = "2.3"\ndependencies = ["fastapi", "sqlalchemy"]\n',
     "alembic.ini": "[alembic]\nscript_location = migrations\nprepend_sys_path = .\n",
     "app/__init__.py": "",
-    "app/settings.py": '''from pydantic_settings import BaseSettings
+    "app/settings.py": """from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
@@ -42,8 +39,8 @@ class Settings(BaseSettings):
 
 
 settings = Settings()
-''',
-    "app/db.py": '''from collections.abc import AsyncIterator
+""",
+    "app/db.py": """from collections.abc import AsyncIterator
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -56,8 +53,8 @@ sessions = async_sessionmaker(engine, expire_on_commit=False)
 async def get_session() -> AsyncIterator[AsyncSession]:
     async with sessions() as session:
         yield session
-''',
-    "app/models.py": '''from sqlalchemy import String
+""",
+    "app/models.py": """from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -71,8 +68,8 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(String(20), unique=True)
     note: Mapped[str | None] = mapped_column(String(100), index=True)
-''',
-    "app/orders.py": '''from fastapi import APIRouter, Depends, HTTPException
+""",
+    "app/orders.py": """from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -110,15 +107,15 @@ async def read(order_id: int, session: AsyncSession = Depends(get_session)) -> O
     if order is None:
         raise HTTPException(404)
     return order
-''',
-    "app/main.py": '''from fastapi import FastAPI
+""",
+    "app/main.py": """from fastapi import FastAPI
 
 from app import orders
 
 app = FastAPI()
 app.include_router(orders.router, prefix="/api")
-''',
-    "migrations/env.py": '''import asyncio
+""",
+    "migrations/env.py": """import asyncio
 
 from alembic import context
 
@@ -138,7 +135,7 @@ async def main():
 
 
 asyncio.run(main())
-''',
+""",
     "migrations/versions/0001_orders.py": '''"""Create orders."""
 
 import sqlalchemy as sa
@@ -178,7 +175,7 @@ def downgrade() -> None:
     op.drop_index("ix_orders_note", "orders")
     op.drop_column("orders", "note")
 ''',
-    "tests/conftest.py": '''from collections.abc import AsyncIterator
+    "tests/conftest.py": """from collections.abc import AsyncIterator
 
 import pytest
 from app.main import app
@@ -189,8 +186,8 @@ from httpx import ASGITransport, AsyncClient
 async def client() -> AsyncIterator[AsyncClient]:
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         yield client
-''',
-    "tests/test_orders.py": '''from httpx import AsyncClient
+""",
+    "tests/test_orders.py": """from httpx import AsyncClient
 
 
 async def test_orders(client: AsyncClient) -> None:
@@ -200,7 +197,7 @@ async def test_orders(client: AsyncClient) -> None:
     assert found.json() == created.json()
     assert (await client.post("/api/orders", json={"number": "A-2"})).status_code == 201
     assert (await client.post("/api/orders", json={"number": "A-3"})).status_code == 403
-''',
+""",
 }
 """The files of a hand-written service, before the template."""
 
@@ -208,7 +205,11 @@ ROUTE = "src/order_service/api/routes/orders.py"
 MODEL = "src/order_service/models/order.py"
 DEPENDS = "session: AsyncSession = Depends(get_session)"
 EDITS = (
-    (MODEL, "class Base(DeclarativeBase):\n    pass", "class OrderBase(DeclarativeBase):\n    metadata = Base.metadata"),
+    (
+        MODEL,
+        "class Base(DeclarativeBase):\n    pass",
+        "class OrderBase(DeclarativeBase):\n    metadata = Base.metadata",
+    ),
     (MODEL, "class Order(Base):", "class Order(OrderBase):"),
     (MODEL, "\n\n\nclass OrderBase", "\n\nfrom .base import Base\n\n\nclass OrderBase"),
     (MODEL, "import String", "import String, UniqueConstraint"),
@@ -217,7 +218,11 @@ EDITS = (
     (ROUTE, "from app.db import get_session\nfrom app.models import Order\nfrom app.settings import settings\n", ""),
     (ROUTE, "from sqlalchemy.ext.asyncio import AsyncSession\n", ""),
     (ROUTE, "import APIRouter, Depends,", "import APIRouter,"),
-    (ROUTE, "\nrouter = ", "\nfrom ...models.order import Order\nfrom ..dependencies import SessionDep, SettingsDep\n\nrouter = "),
+    (
+        ROUTE,
+        "\nrouter = ",
+        "\nfrom ...models.order import Order\nfrom ..dependencies import SessionDep, SettingsDep\n\nrouter = ",
+    ),
     (ROUTE, f"OrderIn, {DEPENDS}", "OrderIn, session: SessionDep, settings: SettingsDep"),
     (ROUTE, DEPENDS, "session: SessionDep"),
     ("src/order_service/config.py", '"/api/v1"', '"/api"'),
@@ -249,8 +254,9 @@ def next_template(template: Path, tmp_path: Path) -> Path:
 def commands(template: Path, *more: Instead) -> tuple[Instead, ...]:
     """Return the replacements that let the skill's commands use this template, and programs that are installed."""
     programs = Path(sys.executable).parent
+    standfast = f"env PYTHONPATH={ROOT} {sys.executable} -m standfast"
     return (
-        Instead(rf"uvx --refresh --from git\+{ADDRESS} standfast", f"env PYTHONPATH={ROOT} {sys.executable} -m standfast", "the working tree"),
+        Instead(rf"uvx --refresh --from git\+{ADDRESS} standfast", standfast, "the working tree"),
         Instead(r"\buvx copier\b", str(programs / "copier"), "the same program, already installed"),
         Instead(ADDRESS, str(template), "the working tree"),
         *more,
@@ -289,20 +295,22 @@ def test_adopted_service_keeps_its_rows_and_routes_and_gets_updates(
         "    assert old in text, (path, old)\n"
         "    Path(path).write_text(text.replace(old, new, 1))\n"
     )
+    # Without `touch`, make would install all packages again, because pyproject.toml is newer.
+    edits = f"{sys.executable} ../edits.py\ntouch .venv/.installed\nmake format"
     follow(
         SKILL.read_text("utf-8"),
         service,
         commands(
             next_template,
-            Instead("^make format$", f"{sys.executable} ../edits.py\ntouch .venv/.installed\nmake format", "the edits in words"),
+            Instead("^make format$", edits, "the edits that the skill describes in words"),
         ),
         PYTHONPATH=str(service / "src"),
         DATABASE_URL=database,
     )
     assert run("git", "status", "--porcelain", cwd=service).stdout == ""
-    checked = (tmp_path / "outputs").iterdir()
-    assert "There is nothing to update." in max(path for path in checked if not path.suffix).read_text("utf-8")
-    # The rows of the former service have the newest migration, and the same names of constraints.
+    last = max(path for path in (tmp_path / "outputs").iterdir() if not path.suffix)
+    assert last.read_text("utf-8").endswith("There is nothing to update.\n")
+    # The rows are there, with the newest migration.
     assert query(database, "SELECT number, note FROM orders") == [("A-1", None)]
     assert query(database, "SELECT version_num FROM alembic_version") == [("0002",)]
     history = run("git", "log", "--follow", "--format=%s", "--", ROUTE, cwd=service).stdout.splitlines()
@@ -311,14 +319,14 @@ def test_adopted_service_keeps_its_rows_and_routes_and_gets_updates(
     # The next release changes files that the service took over, edited or kept.
     replace(next_template, "template/alembic.ini", "[alembic]\n", "[alembic]\n# Newer.\n")
     config = "template/src/{{ package_name }}/config.py.jinja"
-    replace(next_template, config, "cache_size: Positive = 1024", "cache_size: Positive = 2048")
+    replace(next_template, config, "database_pool_size: Positive = 5", "database_pool_size: Positive = 6")
     run("git", "commit", "--quiet", "--all", "--message", "Next", cwd=next_template)
     run("git", "tag", "v1000.0.0", cwd=next_template)
     standfast = (sys.executable, "-m", "standfast", "update")
     printed = run(*standfast, cwd=service, PYTHONPATH=str(ROOT)).stdout
     assert "Conflicts" not in printed
     settings = (service / "src/order_service/config.py").read_text("utf-8")
-    assert "cache_size: Positive = 2048" in settings
+    assert "database_pool_size: Positive = 6" in settings
     assert "orders_limit: Positive = 2" in settings
     assert "# Newer." in (service / "alembic.ini").read_text("utf-8")
     assert (service / "README.md").read_text("utf-8") == SERVICE["README.md"]
