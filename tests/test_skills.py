@@ -32,12 +32,15 @@ TESTS = {
     "start-a-service": "test_skill_starts_a_service",
     "add-a-resource": "test_skill_adds_a_resource",
     "update-a-service": "test_skill_updates_a_service_and_keeps_the_code_of_its_owner",
+    "adopt-a-service": "test_adopted_service_keeps_its_rows_and_routes_and_gets_updates",
 }
 """The test that runs the commands of each skill."""
 
 RUN_ELSEWHERE = {
     "git init": "test_skill_starts_a_service",
+    "git status --short": "test_skill_starts_a_service",
     "make lock": "test_new_project_is_up_to_date_and_can_be_upgraded",
+    "make lock args=--no-upgrade": "test_new_project_is_up_to_date_and_can_be_upgraded",
     ".venv/bin/alembic downgrade -1": "test_skill_adds_a_resource",
 }
 """Commands in sentences that are in no fence of the same skill, with the test that runs them."""
@@ -68,9 +71,9 @@ def test_skill_has_the_open_format(name: str) -> None:
 
 def test_index_lists_every_skill() -> None:
     index = (ROOT / "skills" / "README.md").read_text("utf-8")
-    assert re.findall(r"^\| \[([\w-]+)\]\(\1/SKILL\.md\) \|", index, re.MULTILINE) == [
-        name for name in ("start-a-service", "add-a-resource", "update-a-service", "adopt-a-service") if name in SKILLS
-    ]
+    listed = re.findall(r"^\| \[([\w-]+)\]\(\1/SKILL\.md\) \|", index, re.MULTILINE)
+    assert listed == [name for name in TESTS if name in SKILLS]
+    assert {*listed} == {*SKILLS}, "Add the skill to skills/README.md and to TESTS."
 
 
 @pytest.mark.parametrize("name", SKILLS)
@@ -171,6 +174,14 @@ def instead(tmp_path: Path, variables: dict[str, str]) -> tuple[Instead, ...]:
         Instead(r"^make dev$", "serve make dev", "the command runs until Ctrl-C"),
         Instead(r"127\.0\.0\.1:8000\b", f"127.0.0.1:{variables['PORT']}", "the port may be in use"),
     )
+
+
+def test_commands_of_the_index_install_every_skill(tmp_path: Path, variables: dict[str, str]) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    clone = Instead("/tmp/standfast", str(tmp_path / "clone"), "other tests may run at the same time")
+    follow((ROOT / "skills" / "README.md").read_text("utf-8"), work, (clone,), HOME=str(tmp_path), **variables)
+    assert {path.parent.name for path in tmp_path.glob(".agents/skills/*/SKILL.md")} == {*SKILLS}
 
 
 @pytest.mark.slow
