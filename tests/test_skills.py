@@ -42,6 +42,7 @@ RUN_ELSEWHERE = {
     "make lock": "test_new_project_is_up_to_date_and_can_be_upgraded",
     "make lock args=--no-upgrade": "test_new_project_is_up_to_date_and_can_be_upgraded",
     ".venv/bin/alembic downgrade -1": "test_skill_adds_a_resource",
+    "git add --force": "test_adopted_service_keeps_its_rows_and_routes_and_gets_updates",
 }
 """Commands in sentences that are in no fence of the same skill, with the test that runs them."""
 
