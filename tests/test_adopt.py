@@ -81,18 +81,18 @@ from app.settings import settings
 router = APIRouter(prefix="/orders")
 
 
-class OrderCreate(BaseModel):
+class NewOrder(BaseModel):
     number: str
     note: str | None = None
 
 
-class OrderOut(OrderCreate):
+class OrderOut(NewOrder):
     model_config = ConfigDict(from_attributes=True)
     id: int
 
 
 @router.post("", status_code=201, response_model=OrderOut)
-async def create(data: OrderCreate, session: AsyncSession = Depends(get_session)) -> Order:
+async def create(data: NewOrder, session: AsyncSession = Depends(get_session)) -> Order:
     if len((await session.scalars(select(Order))).all()) >= settings.orders_limit:
         raise HTTPException(403, "There are too many orders.")
     order = Order(**data.model_dump())
@@ -223,7 +223,7 @@ EDITS = (
         "\nrouter = ",
         "\nfrom ...models.order import Order\nfrom ..dependencies import SessionDep, SettingsDep\n\nrouter = ",
     ),
-    (ROUTE, f"OrderCreate, {DEPENDS}", "OrderCreate, session: SessionDep, settings: SettingsDep"),
+    (ROUTE, f"NewOrder, {DEPENDS}", "NewOrder, session: SessionDep, settings: SettingsDep"),
     (ROUTE, DEPENDS, "session: SessionDep"),
     ("src/order_service/config.py", '"/api/v1"', '"/api"'),
     ("src/order_service/config.py", "1024  # entries\n", "1024  # entries\n    orders_limit: Positive = 2\n"),
