@@ -362,6 +362,6 @@ LABEL = re.compile(r'([\w.]+)=(?:"((?:[^"\\$]|\\["\\$])*)"|([^\s"\\]+))(?:\s+|$)
 
 
 def docker_labels(text: str) -> dict[str, str]:
-    (label,) = [rest for keyword, rest in docker_instructions(text) if keyword == "LABEL"]
+    label = " ".join(rest for keyword, rest in docker_instructions(text) if keyword == "LABEL")
     assert LABEL.sub("", label) == "", label
     return {name: re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in LABEL.findall(label)}
