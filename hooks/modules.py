@@ -9,7 +9,7 @@ from io import BytesIO
 from itertools import dropwhile, takewhile
 from tokenize import COMMENT, tokenize
 
-from imports import place_of, sort_key, written
+from imports import LINE_LENGTH, place_of, sort_key, written
 
 CONFLICT = re.compile(rb"^<<<<<<< .*?^>>>>>>> [^\n]*\n", re.MULTILINE | re.DOTALL)
 Part = tuple[str, str]
@@ -185,7 +185,10 @@ def module_in(node: ast.ImportFrom) -> str:
 
 def add_to_all(text: str, name: str) -> str:
     (node,) = (one for one in ast.parse(text).body if isinstance(one, ast.Assign) and "__all__" in names_in(one))
-    names = ", ".join(f'"{each}"' for each in sorted([*ast.literal_eval(node.value), name], key=sort_key))
+    names = [f'"{each}"' for each in sorted([*ast.literal_eval(node.value), name], key=sort_key)]
+    line = f"__all__ = [{', '.join(names)}]"
+    if len(line) > LINE_LENGTH:
+        line = "\n".join(["__all__ = [", *(f"    {each}," for each in names), "]"])
     lines = text.splitlines(keepends=True)
-    lines[node.lineno - 1 : node.end_lineno] = [f"__all__ = [{names}]\n"]
+    lines[node.lineno - 1 : node.end_lineno] = [f"{line}\n"]
     return "".join(lines)

@@ -125,6 +125,13 @@ routers: list[APIRouter] = [authenticated, *find_routers()]
 '''
 
 
+def test_long_list_of_names_is_wrapped() -> None:
+    base = b'__all__ = [\n    "A",\n]\n'
+    theirs = f'__all__ = [\n    "{LONG}",\n]\n'.encode()
+    ours = b'__all__ = [\n    "A",\n    "Ours",\n]\n'
+    assert merge_additions(ours, base, theirs) == f'__all__ = [\n    "{LONG}",\n    "Ours",\n]\n'.encode()
+
+
 def test_import_of_the_owner_stays_beside_conflicts() -> None:
     base = b"from .a import (\n    A,\n    B,\n)\n\nx = [A, B]\n"
     ours = b"from .a import (\n    A,\n    B,\n    Ours,\n)\n\nx = [A, B, Ours]\n"
