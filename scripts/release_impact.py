@@ -42,20 +42,20 @@ class Impact:
 @click.command(help=__doc__)
 @click.option("--fleet", metavar="FILE", type=click.Path(exists=True, path_type=Path))
 def main(*, fleet: Path | None) -> None:
-    from scoreboard import OWNERS, record  # `make release` reads results without the modules of the tests.
+    from owners import OWNERS  # `make release` reads results without the modules of the tests.
+    from scoreboard import record
 
     if git("status", "--porcelain", "--", *INPUTS, "owners"):
         raise click.ClickException("There are uncommitted changes. Commit them.")
     commit = git("rev-parse", "HEAD").strip()
-    path = ROOT / RESULT
-    known = read(path.read_text("utf-8") if path.exists() else "")
-    rows = {name: row for name, row in known.items() if row.green and is_current(name, row)}
+    rows = {name: row for name, row in read(RESULT).items() if row.green and is_current(name, row)}
     for name, result in record([name for name in OWNERS if name not in rows]).items():
         owner = OWNERS[name]
         green = result["after"] == "passes"
         rows[name] = Impact(commit, owner.version, list(owner.conflicts), len(owner.by_hand), green)
     rows |= run_fleet(fleet, commit) if fleet else {}
-    path.write_text(json.dumps({name: asdict(row) for name, row in sorted(rows.items())}, indent=2) + "\n", "utf-8")
+    text = json.dumps({name: asdict(row) for name, row in sorted(rows.items())}, indent=2)
+    (ROOT / RESULT).write_text(f"{text}\n", "utf-8")
     click.echo(f"  Wrote {RESULT}: {summary(rows.values())}.")
 
 
@@ -69,17 +69,13 @@ def run_fleet(file: Path, commit: str) -> dict[str, Impact]:
         if not report.exists():
             raise click.ClickException(f"`standfast fleet {file}` wrote no report. See the lines above.")
         projects = json.loads(report.read_text("utf-8"))["projects"]
-    return {
-        f"fleet/{each['name']}": Impact(
-            commit,
-            each["version"],
-            [conflict["path"] for conflict in each["conflicts"]],
-            each["by_hand"],
-            all(check["passed"] or check["before"] is False for check in each["checks"]),
-        )
-        for each in projects
-        if each["state"] not in ("failed", "untrusted")
-    }
+    rows = {}
+    for each in projects:
+        if each["state"] not in ("failed", "untrusted"):
+            conflicts = [conflict["path"] for conflict in each["conflicts"]]
+            green = all(check["passed"] or check["before"] is False for check in each["checks"])
+            rows[f"fleet/{each['name']}"] = Impact(commit, each["version"], conflicts, each["by_hand"], green)
+    return rows
 
 
 def problems(new: Version, last: Version, release: str) -> list[str]:
@@ -88,13 +84,11 @@ def problems(new: Version, last: Version, release: str) -> list[str]:
     Args:
         release: the commit of the version `last`. Its results are those to compare with.
     """
-    rows = read((ROOT / RESULT).read_text("utf-8") if (ROOT / RESULT).exists() else "")
+    rows, former = read(RESULT), read(f"{release}:{RESULT}")
     names = rows.keys() | {path.parent.name for path in ROOT.glob("owners/*/owner.yml")}
     if stale := sorted(name for name in names if name not in rows or not is_current(name, rows[name])):
         missing = f"{len(stale)} of {len(names)} projects, such as {stale[0]}"
         return [f"{RESULT} has no result of this commit for {missing}. Run `make release-impact`, and commit."]
-    show = ["git", "show", f"{release}:{RESULT}"]
-    former = read(subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=False).stdout)
     broken = {name: more for name, row in rows.items() if (more := added(row, former.get(name), new))}
     if new.major > last.major or not broken:
         return []
@@ -130,11 +124,12 @@ def work(rows: Collection[Impact]) -> list[str]:
     return found + [f"{number} with {kind}" for kind, number in kinds.items() if number]
 
 
-def read(text: str) -> dict[str, Impact]:
-    """Return the results, or none if the file is missing or damaged, for example by a merge."""
+def read(where: str) -> dict[str, Impact]:
+    """Return the results in a file of the repository or of a commit, or none if it is missing or damaged."""
     try:
+        text = git("show", where) if ":" in where else (ROOT / where).read_text("utf-8")
         return {name: Impact(**row) for name, row in json.loads(text).items()}
-    except (AttributeError, TypeError, ValueError):
+    except (OSError, subprocess.CalledProcessError, AttributeError, TypeError, ValueError):
         return {}
 
 

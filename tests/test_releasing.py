@@ -20,7 +20,7 @@ from conftest import ROOT, Render, commit_all, git_init, releases, replace, run,
 from moves import moved_files, rendered_path, tables_since, unhandled_moves
 from owners import OWNERS
 from published import problems_of_tag
-from release_impact import RESULT, Impact, summary
+from release_impact import RESULT
 from standfast.notices import Notice, NoticesError, notices_for, read_dates, read_notices, settings_in, task_list
 
 NOTICES = ROOT / "notices.yml"
@@ -379,32 +379,25 @@ def test_release_that_breaks_more_projects_than_its_version_says_is_refused(orig
     origin.record(**known)
     origin.release("998.0.0")
     origin.prepare("998.1.0")
-    older = {"own_settings": {"version": "997.0.0", "conflicts": [".env.example"]}}
-    conflicts, red = {"conflicts": ["Makefile"]}, {"conflicts": ["Makefile"], "green": False}
-    origin.record(**known, **older, own_ci_steps=conflicts, own_log_format=red, crlf_line_endings={"by_hand": 1})
+    known["own_settings"] = {"version": "997.0.0", "conflicts": [".env.example"]}
+    conflict, red = {"conflicts": ["Makefile"]}, {"conflicts": ["Makefile"], "green": False}
+    more_steps = {"own_dockerfile": {"conflicts": ["Dockerfile"], "by_hand": 2}}
+    origin.record(**{**known, **more_steps}, own_ci_steps=conflict, own_log_format=red)
     assert origin.refused("998.1.0") == (
-        "  ❌ 998.1.0 is not a major version, but projects need more work: 2 conflict in Makefile, 1 with steps by hand, "
-        "1 with failed checks (own-ci-steps, own-log-format, crlf-line-endings). Release 999.0.0.\n"
+        "  ❌ 998.1.0 is not a major version, but projects need more work: 2 conflict in Makefile, 1 with steps by "
+        "hand, 1 with failed checks (own-ci-steps, own-dockerfile, own-log-format). Release 999.0.0.\n"
     )
-    origin.record(own_dockerfile={"conflicts": ["Dockerfile"], "by_hand": 2})
-    assert "1 with steps by hand (own-dockerfile)" in origin.refused("998.1.0")
-    origin.record(**known, **older)
+    origin.record(**known)
     origin.change("After the result")
-    stale = f"{RESULT} has no result of this commit for {len(OWNERS) + 1} of {len(OWNERS) + 1} projects"
-    assert stale in origin.refused("998.1.0")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS) + 1} of" in origin.refused("998.1.0")
     (origin.clone / RESULT).write_text("<<<<<<< HEAD\n")
     origin.commit("Damage the result")
-    assert "has no result of this commit" in origin.refused("998.1.0")
-    origin.record(**known, **older)
+    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of" in origin.refused("998.1.0")
+    origin.record(**known)
     origin.release("998.1.0")
     origin.prepare("999.0.0")
     origin.record(own_ci_steps=red)
     origin.release("999.0.0")
-
-
-def test_impact_is_one_line() -> None:
-    rows = [Impact("0", "1.0.0") for _ in range(59)] + [Impact("0", "1.0.0", ["Makefile"]) for _ in range(4)]
-    assert summary(rows) == "59 of 63 merge and stay green, 4 conflict in Makefile"
 
 
 def test_moves_since_the_last_release_are_in_a_table_or_have_a_waiver(template: Path) -> None:
