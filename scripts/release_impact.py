@@ -119,7 +119,8 @@ def summary(rows: Collection[Impact]) -> str:
 def work(rows: Collection[Impact]) -> list[str]:
     """Return the numbers of projects with conflicts by file, with steps by hand, and with failed checks."""
     files = Counter(path for row in rows for path in row.conflicts)
-    found = [f"{number} conflict{'s' if number == 1 else ''} in {path}" for path, number in files.most_common()]
+    found = [f"{number} conflict{'s' if number == 1 else ''} in {path}" for path, number in files.most_common(5)]
+    found += [f"{len(files) - 5} more files conflict"] if len(files) > 5 else []
     kinds = {"steps by hand": sum(row.by_hand > 0 for row in rows), "failed checks": sum(not row.green for row in rows)}
     return found + [f"{number} with {kind}" for kind, number in kinds.items() if number]
 
