@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard example-fleet
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard release-impact example-fleet
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -62,6 +62,9 @@ test-updates: $(INSTALLED) ## Update projects of every release to the current ve
 
 scoreboard: $(INSTALLED) ## Update the projects of owners/, run their suites, and write docs/update-scoreboard.md: make scoreboard [args=NAME]
 	@PYTHONPATH=tests:hooks $(BIN)/python scripts/scoreboard.py $(args)
+
+release-impact: $(INSTALLED) ## Count projects that merge the last commit and stay green, for make release: make release-impact [FLEET=fleet.txt]
+	@PYTHONPATH=.:tests:hooks $(BIN)/python scripts/release_impact.py $(if $(FLEET),--fleet "$(FLEET)")
 
 cluster: $(CLUSTER_INSTALLED) ## Install Patroni, etcd and PostgreSQL for tests/test_failover.py (Linux on x86-64)
 

@@ -1,7 +1,7 @@
 """Check that a version can be released, and print the next commands: `make release VERSION=1.2.0`.
 
-A major version requires a step by hand from owners, or causes conflicts in files that they did not change. A minor
-version adds features. A patch version fixes bugs.
+A major version requires a step by hand from owners, or causes conflicts in recorded projects. A minor version adds
+features. A patch version fixes bugs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 from changelog import files
 from moves import unhandled_moves
 from published import problems_of_tag
+from release_impact import problems as impact_problems
 from standfast import __version__
 from standfast.notices import UNRELEASED, Notice, NoticesError, read_dates, read_notices
 
@@ -72,6 +73,7 @@ def problems(version: str) -> list[str]:
         found = [str(error)]
     found += question_problems(new, Version(last), releases[last])
     found += unhandled_moves(ROOT, releases[last], Version(last))
+    found += impact_problems(new, Version(last), releases[last])
     found += fetch_problems()
     return found + problems_of_tag(ROOT, f"v{version}", git("rev-parse", "HEAD").strip(), releases)
 

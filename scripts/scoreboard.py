@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,17 +49,23 @@ def main(*, names: tuple[str, ...], missing: bool) -> None:
         raise click.ClickException(f"There is no owner {', '.join(sorted(unknown))} in owners/.")
     rows = recorded() if SCOREBOARD.exists() else {}
     current = {name for name, owner in OWNERS.items() if name in rows and rows[name]["record"] == owner.digest()}
-    results = run_tests(names or [name for name in OWNERS if not missing or name not in current])
-    for name, result in results.items():
-        rows[name] = row(OWNERS[name], result)
-    SCOREBOARD.write_text(table({name: rows[name] for name in OWNERS if name in rows}), "utf-8")
+    results = record(names or [name for name in OWNERS if not missing or name not in current])
     failed = sorted(name for name, result in results.items() if result["after"] != "passes")
     click.echo(f"  Wrote {SCOREBOARD.relative_to(ROOT)}: {len(results) - len(failed)} of {len(results)} pass.")
     if failed:
         raise click.ClickException(f"These suites fail: {', '.join(failed)}.")
 
 
-def run_tests(names: Iterable[str]) -> dict[str, dict[str, str]]:
+def record(names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Update owners, write their rows, and return the results. Without names, nothing runs."""
+    rows = recorded() if SCOREBOARD.exists() else {}
+    results = run_tests(names) if names else {}
+    rows |= {name: row(OWNERS[name], result) for name, result in results.items()}
+    SCOREBOARD.write_text(table({name: rows[name] for name in OWNERS if name in rows}), "utf-8")
+    return results
+
+
+def run_tests(names: Collection[str]) -> dict[str, dict[str, str]]:
     """Run the tests of the owners, and return their results. Ctrl-C ends the tests, and keeps the results."""
     tests = [f"tests/test_owners.py::test_suite_of_an_owner_passes_after_the_update[{name}]" for name in names]
     with tempfile.TemporaryDirectory() as directory:

@@ -25,6 +25,7 @@ from copier import run_copy
 from conftest import ROOT, commit_all, git_init, replace, run
 from owners import build_owner
 from processes import wait_until
+from release_impact import Impact, run_fleet, summary
 from standfast.cli import main
 from standfast.fleet.model import Conflict
 from standfast.fleet.model import Result as ProjectResult
@@ -564,3 +565,19 @@ def test_recorded_owners_are_verified_in_environments_of_their_own(
     ).stdout
     assert "add_item_version.py" in pushed
     assert not list(Path("standfast-fleet/projects").glob("*/.venv"))
+
+
+def test_impact_of_a_release_counts_projects_that_merge_and_stay_green(
+    remote: Make, small_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commit = run("git", "rev-parse", "v1.1.0^{commit}", cwd=small_template).stdout.strip()
+    edits = {"conflict": ("line 2", "mine"), "red": ("line 5", "bad"), "shop": ("line 5", "mine")}
+    list_ = write_list(*(remote(name, edit=edit) for name, edit in edits.items()), tmp_path / "missing.git")
+    found = run_fleet(list_, commit)
+    assert found == {
+        "fleet/conflict": Impact(commit, "1.0.0", ["notes.txt"]),
+        "fleet/red": Impact(commit, "1.0.0"),  # Its checks fail also without the update.
+        "fleet/shop": Impact(commit, "1.0.0"),
+    }
+    assert summary(found.values()) == "2 of 3 merge and stay green, 1 conflicts in notes.txt"

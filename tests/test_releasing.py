@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from packaging.version import Version
 from changelog import answers_in, changelog, files
 from conftest import ROOT, Render, commit_all, git_init, releases, replace, run, run_unchecked
 from moves import moved_files, rendered_path, tables_since, unhandled_moves
+from owners import OWNERS
 from published import problems_of_tag
+from release_impact import RESULT
 from standfast.notices import Notice, NoticesError, notices_for, read_dates, read_notices, settings_in, task_list
 
 NOTICES = ROOT / "notices.yml"
@@ -195,6 +198,15 @@ class Template:
         prepared = self.script("changelog", version)
         assert prepared.returncode == 0, prepared.stderr
         self.commit(f"Prepare {version}")
+        self.record()
+
+    def record(self, **results: dict[str, Any]) -> None:
+        """Record results as `make release-impact` does. Projects without an argument merge and stay green."""
+        head = run("git", "rev-parse", "HEAD", cwd=self.clone).stdout.strip()
+        rows = {name: {"commit": head, "version": "998.0.0"} for name in [*OWNERS, "fleet/shop"]}
+        rows |= {name.replace("_", "-"): {"commit": head, "version": "998.0.0", **row} for name, row in results.items()}
+        (self.clone / RESULT).write_text(json.dumps(rows))
+        self.commit("Record the impact")
 
     def release(self, version: str) -> None:
         """Release the last commit with the commands that `make release` prints, without the tests."""
@@ -323,6 +335,8 @@ def test_release_checks_version_notices_and_commit(origin: Template) -> None:
     assert "CHANGELOG.md does not have the content of notices.yml" in origin.refused("998.0.0")
     replace(origin.clone, "CHANGELOG.md", "Another change.", "A change.")
     origin.commit("Repair the changelog")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of {len(OWNERS)}" in origin.refused("998.0.0")
+    origin.record()
     # Branches that are not the default branch may have later commits.
     branch = run("git", "branch", "--show-current", cwd=origin.clone).stdout.strip()
     run("git", "checkout", "--quiet", "-b", "feature", cwd=origin.clone)
@@ -356,6 +370,34 @@ def test_work_by_hand_needs_a_major_version_and_a_changed_question_a_minor_one(o
     assert "Do this. Release 999.0.0." in reasons[0]
     assert "Renamed. Release 999.0.0." in reasons[1]
     assert "migration of v999.0.0. An update to 998.1.0 skips it" in reasons[2]
+
+
+def test_release_that_breaks_more_projects_than_its_version_says_is_refused(origin: Template) -> None:
+    """A conflict that an earlier release caused, and a project of an earlier major version, allow a minor version."""
+    origin.prepare("998.0.0")
+    known = {"own_dockerfile": {"conflicts": ["Dockerfile"], "by_hand": 1}}
+    origin.record(**known)
+    origin.release("998.0.0")
+    origin.prepare("998.1.0")
+    known["own_settings"] = {"version": "997.0.0", "conflicts": [".env.example"]}
+    conflict, red = {"conflicts": ["Makefile"]}, {"conflicts": ["Makefile"], "green": False}
+    more_steps = {"own_dockerfile": {"conflicts": ["Dockerfile"], "by_hand": 2}}
+    origin.record(**{**known, **more_steps}, own_ci_steps=conflict, own_log_format=red)
+    assert origin.refused("998.1.0") == (
+        "  ❌ 998.1.0 is not a major version, but projects need more work: 2 conflict in Makefile, 1 with steps by "
+        "hand, 1 with failed checks (own-ci-steps, own-dockerfile, own-log-format). Release 999.0.0.\n"
+    )
+    origin.record(**known)
+    origin.change("After the result")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS) + 1} of" in origin.refused("998.1.0")
+    (origin.clone / RESULT).write_text("<<<<<<< HEAD\n")
+    origin.commit("Damage the result")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of" in origin.refused("998.1.0")
+    origin.record(**known)
+    origin.release("998.1.0")
+    origin.prepare("999.0.0")
+    origin.record(own_ci_steps=red)
+    origin.release("999.0.0")
 
 
 def test_moves_since_the_last_release_are_in_a_table_or_have_a_waiver(template: Path) -> None:
