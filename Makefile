@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard release-impact example-fleet
+.PHONY: help new changelog release test test-slow test-updates timings lint words format lock lock-check bench bench-pool bench-profile questions pictures names clean size mutants bench-health bench-failures bench-suite cluster failover first-hour address scoreboard release-impact example-fleet example
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -60,10 +60,10 @@ test-slow: $(INSTALLED) ## Run the slow tests
 test-updates: $(INSTALLED) ## Update projects of every release to the current version, and print the results
 	@$(BIN)/python -m pytest tests/test_updates.py $(args)
 
-scoreboard: $(INSTALLED) ## Update the projects of owners/, run their suites, and write docs/update-scoreboard.md: make scoreboard [args=NAME]
+scoreboard: $(INSTALLED) ## Update the projects of owners/, and write docs/update-scoreboard.md: make scoreboard [args=NAME]
 	@PYTHONPATH=tests:hooks $(BIN)/python scripts/scoreboard.py $(args)
 
-release-impact: $(INSTALLED) ## Count projects that merge the last commit and stay green, for make release: make release-impact [FLEET=fleet.txt]
+release-impact: $(INSTALLED) ## Count projects that merge the last commit and stay green: make release-impact [FLEET=fleet.txt]
 	@PYTHONPATH=.:tests:hooks $(BIN)/python scripts/release_impact.py $(if $(FLEET),--fleet "$(FLEET)")
 
 cluster: $(CLUSTER_INSTALLED) ## Install Patroni, etcd and PostgreSQL for tests/test_failover.py (Linux on x86-64)
