@@ -122,7 +122,6 @@ bench-failures: $(INSTALLED) ## Let the database and the service fail under load
 bench-suite: $(INSTALLED) ## Compare the rendered tests' processor time with a revision: make bench-suite args="--base ea2be86"
 	@$(BIN)/python benchmarks/suite.py $(args)
 
-.PHONY: example
 example: $(INSTALLED) ## Write an example's commit for a release: make example ACTION=render DEST=../example VERSION=1.2.0
 	@test -n "$(ACTION)" && test -n "$(DEST)" && test -n "$(VERSION)" || { echo 'ACTION, DEST or VERSION is not set. Run: make example ACTION=render DEST=../example VERSION=1.2.0'; exit 2; }
 	@$(BIN)/python scripts/example.py "$(ACTION)" "$(DEST)" "$(VERSION)" $(if $(TEMPLATE),--template "$(TEMPLATE)") $(if $(CHECK),--check)
