@@ -193,4 +193,4 @@ def recorded() -> dict[str, dict[str, str]]:
         for line in SCOREBOARD.read_text("utf-8").splitlines()
         if line.startswith("| ")
     ]
-    return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]}
+    return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows[2:]}
