@@ -31,7 +31,7 @@ from conftest import (
 )
 from imports import Imports, absolute, from_imports, module_of, package_of
 from owners import build_owner
-from updates import LOCKS, MARKERS, TABLES, assert_up_to_date, contents, update
+from updates import LOCKS, MARKERS, TABLES, answers_of, assert_up_to_date, contents, update
 
 MIGRATIONS = (
     "alembic/versions/20260101_0000_create_item.py",
@@ -67,8 +67,7 @@ def test_updated_project_equals_a_new_render(
     migrations = {name: text for name, text in contents(project).items() if name in MIGRATIONS}
     assert update(project, trust=True) == {}
     # New questions have their default.
-    answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
-    fresh = render(**{key: value for key, value in answers.items() if not key.startswith("_")})
+    fresh = render(**answers_of(project))
     # A database that has applied a migration does not get later changes to it.
     assert contents(project) == contents(fresh) | migrations
     assert locks == {name: (project / name).read_bytes() for name in locks}
@@ -136,7 +135,7 @@ def test_update_moves_the_listed_route_modules_of_the_owner(
 ) -> None:
     name = {"none": "resource-of-the-document", "jwt": "resource-of-the-document-with-users"}[auth]
     project = build_owner(name, tmp_path / "project", template)
-    assert update(project, trust=True) == {}
+    assert update(project, trust=True, quiet=False) == {}
     api = project / "src/my_service/api"
     served = (api / "routes/__init__.py").read_text("utf-8")
     # Modules without an entry cannot be in api/routes.
@@ -533,8 +532,8 @@ def test_project_with_a_changed_answer_equals_a_new_render(
     capsys.readouterr()
     assert update(directory, quiet=False, **after) == {}
     assert_message_names_what_exists(directory, capsys.readouterr().err)
-    answers = yaml.safe_load((directory / ".copier-answers.yml").read_text("utf-8"))
-    fresh = contents(render(**{key: value for key, value in answers.items() if not key.startswith("_")}))
+    answers = answers_of(directory)
+    fresh = contents(render(**answers))
     fresh["README.md"] += "\n## On call\n\nSee the wiki.\n"
     found = contents(directory)
     # Migrations are rendered only into a new project: databases and later migrations depend on them.

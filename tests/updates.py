@@ -11,6 +11,7 @@ import yaml
 from copier import run_update
 from copier.errors import DirtyLocalWarning
 
+from answers import questions
 from conftest import ROOT, commit_all, run
 
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
@@ -52,6 +53,12 @@ def assert_up_to_date(project: Path) -> None:
     """Check that another update changes nothing, and needs no `--trust`."""
     assert update(project) == {}
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
+
+
+def answers_of(project: Path) -> dict[str, Any]:
+    """Return the answers to the questions that the current template asks."""
+    answers = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
+    return {name: answers[name] for name in questions() if name in answers}
 
 
 def contents(project: Path) -> dict[str, str]:
