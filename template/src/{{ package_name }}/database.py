@@ -162,14 +162,13 @@ def _refuse_flush(*_: object) -> NoReturn:
 
 @event.listens_for(ReadOnlySession, "do_orm_execute")
 def _refuse_statement(execution: ORMExecuteState) -> None:
-    statement = execution.statement
     if execution.is_insert or execution.is_update or execution.is_delete:
         _refuse("write")
     if execution.execution_options.get("stream_results"):
         _refuse("stream rows")
-    if getattr(statement, "_for_update_arg", None) is not None:
+    if getattr(execution.statement, "_for_update_arg", None) is not None:
         _refuse("lock rows")
-    if isinstance(statement, TextClause) and SET_LOCAL.match(statement.text):
+    if isinstance(execution.statement, TextClause) and SET_LOCAL.match(execution.statement.text):
         _refuse("use SET LOCAL")
 
 
