@@ -56,13 +56,13 @@ class Scale(NamedTuple):
 
     clients: tuple[int, ...]
     rows: tuple[int, ...]
-    routes: tuple[int, ...]
+    resources: tuple[int, ...]
     processes: tuple[int, ...]
 
 
 QUICK = Scale(3, 1, 1.0, 0, 2_000, 600, (1, 50, 200), (1_000, 100_000), (0, 500), (1, 4))
 DEFAULT = Scale(
-    5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 100, 500), (1, 4, 16)
+    5, 2, 2.0, 1, 10_000, 3_600, (1, 10, 50, 200), (1_000, 10_000, 100_000, 1_000_000), (0, 10, 100, 500), (1, 4, 16)
 )
 
 Section = Callable[[Workshop, dict[str, Subject], Table, Scale], None]
@@ -79,8 +79,8 @@ SECTIONS: dict[str, Section] = {
     "rows": lambda place, found, table, scale: growing.measure_rows(
         served(found), table, scale.rounds, scale.seconds / 2, scale.rows
     ),
-    "routes": lambda place, found, table, scale: growing.measure_routes(
-        served(found), table, scale.long_rounds, scale.routes
+    "resources": lambda place, found, table, scale: growing.measure_resources(
+        served(found), table, scale.long_rounds, scale.resources
     ),
     "processes": lambda place, found, table, scale: scaling.measure(
         found["ours"], table, scale.long_rounds, scale.seconds, scale.processes

@@ -1,4 +1,4 @@
-"""Growth of the costs with the number of clients, rows and routes."""
+"""Growth of the costs with the number of clients, rows and resources."""
 
 from __future__ import annotations
 
@@ -7,56 +7,73 @@ import shutil
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import NamedTuple
 
 from harness import Route, load
 from report import Table
 from subjects import Subject, database_url, fill, serving_all, sql
 
-CLIENTS, ROWS, ROUTES = "clients", "rows", "routes"
+CLIENTS, ROWS, RESOURCES = "clients", "rows", "resources"
 
-OURS_MORE = """
-from uuid import UUID
+GROUP = 25
+"""Resources for each router that is included. FastAPI cannot start with 500 of them: see upstream/lifespans.py."""
 
-from fastapi import APIRouter
+ROUTES_OF_A_RESOURCE = [
+    ("get", ""),
+    ("post", ""),
+    ("get", "/{item_id}"),
+    ("patch", "/{item_id}"),
+    ("delete", "/{item_id}"),
+]
+ROUTE = """
 
-from ...schemas.item import ItemRead
-from .items import ReaderDep
-
-router = APIRouter(prefix="/more")
+@{router}.{method}("{path}", response_model={model})
+async def {method}{number}_{place}(item_id: UUID, {parameter}) -> object:
+    return await {call}
 """
-OURS_ROUTE = """
 
-@router.get("/{number}/{{item_id}}", response_model=ItemRead)
-async def read_{number}(item_id: UUID, reader: ReaderDep) -> object:
-    return await reader.get(item_id)
-"""
-PEER_MORE = """
-from peer_service.db.dao.dummy_dao import DummyDAO
-from peer_service.web.api.dummy.schema import DummyModelDTO
-from fastapi import Depends
-"""
-PEER_ROUTE = """
 
-@api_router.get("/more/{number}/{{name}}", response_model=list[DummyModelDTO])
-async def read_{number}(name: str, dummy_dao: DummyDAO = Depends()) -> object:
-    return await dummy_dao.filter(name)
-"""
-VSTORM_MORE = """
-from uuid import UUID
+class Code(NamedTuple):
+    """How a subject writes the routes of a resource."""
 
-from app.api.deps import ItemSvc
-from app.schemas.item import ItemRead
-"""
-VSTORM_ROUTE = """
+    module: str
+    """File of the routes. With `{first}`, each group has its own."""
 
-@v1_router.get("/more/{number}/{{item_id}}", response_model=ItemRead)
-async def read_{number}(item_id: UUID, item_service: ItemSvc) -> object:
-    return await item_service.get_item(item_id)
-"""
-MORE = {
-    "peer": ("peer_service/web/api/router.py", PEER_MORE, PEER_ROUTE),
-    "vstorm": ("app/api/routes/v1/__init__.py", VSTORM_MORE, VSTORM_ROUTE),
+    imports: str
+    include: str
+    """Statement that serves the router of a group."""
+
+    model: str
+    parameter: str
+    call: str
+
+
+CODE = {
+    "ours": Code(
+        "src/my_service/api/routes/more{first}.py",
+        "from ...schemas.item import ItemRead\nfrom .items import ReaderDep\n",
+        "router = group",
+        "ItemRead",
+        "reader: ReaderDep",
+        "reader.get(item_id)",
+    ),
+    "peer": Code(
+        "peer_service/web/api/router.py",
+        "from fastapi import Depends\nfrom peer_service.db.dao.item_dao import ItemDAO\n"
+        "from peer_service.web.api.items.schema import ItemModelDTO\n",
+        "api_router.include_router(group)",
+        "ItemModelDTO",
+        "item_dao: ItemDAO = Depends()",
+        "item_dao.get_item(item_id)",
+    ),
+    "vstorm": Code(
+        "app/api/routes/v1/__init__.py",
+        "from app.api.deps import ItemSvc\nfrom app.schemas.item import ItemRead\n",
+        "v1_router.include_router(group)",
+        "ItemRead",
+        "item_service: ItemSvc",
+        "item_service.get_item(item_id)",
+    ),
 }
 OFFSETS = {"peer": "offset", "vstorm": "skip"}
 """The names of the parameter that leaves rows out."""
@@ -115,30 +132,56 @@ def middle_page(subject: Subject, rows: int) -> Route:
     return Route("GET", f"{path}&after={middle}")
 
 
-def measure_routes(subjects: Mapping[str, Subject], table: Table, rounds: int, counts: tuple[int, ...]) -> None:
-    """CPU seconds to the first healthy answer, memory, and microseconds of a request that matches no route."""
+def measure_resources(subjects: Mapping[str, Subject], table: Table, rounds: int, counts: tuple[int, ...]) -> None:
+    """CPU seconds to the first healthy answer, memory, and CPU of a read of the last resource and of a 404."""
+    for subject in subjects.values():
+        fill(subject)
     enlarged = {count: [enlarge(subject, count) for subject in subjects.values()] for count in counts}
     for _ in range(rounds):
         for count, variants in enlarged.items():
             for variant in variants:
                 with variant.serving() as server:
-                    table.row(ROUTES, f"{count} more routes, CPU", "s").add(variant.name, server.start.cpu)
-                    table.row(ROUTES, f"{count} more routes, PSS", "MB").add(variant.name, server.memory().pss)
-                    missing = load(server, Route("GET", "/nowhere", status=404), 1, requests=500)
-                    table.row(ROUTES, f"{count} more routes, 404, CPU", "µs").add(variant.name, missing.cpu_per_answer)
+                    table.row(RESOURCES, f"{count} more, start, CPU", "s").add(variant.name, server.start.cpu)
+                    table.row(RESOURCES, f"{count} more, PSS", "MB").add(variant.name, server.memory().pss)
+                    for kind in ("last resource", "no resource"):
+                        route = variant.routes[kind]
+                        load(server, route, 1, requests=100)
+                        result = load(server, route, 1, requests=500)
+                        table.row(RESOURCES, f"{count} more, {kind}, CPU", "µs").add(
+                            variant.name, result.cpu_per_answer
+                        )
 
 
-def enlarge(subject: Subject, routes: int) -> Subject:
-    """Return a copy of a subject with this number of additional routes."""
+def enlarge(subject: Subject, count: int) -> Subject:
+    """Return a copy of a subject with this number of additional resources."""
+    path = subject.routes["read by id"].path
+    routes = {
+        **subject.routes,
+        "last resource": Route("GET", path.replace("items", f"more{count - 1}") if count else path),
+        "no resource": Route("GET", "/nowhere", status=404),
+    }
     if subject.name == "bare":
-        return replace(subject, variables={**subject.variables, "MORE_ROUTES": str(routes)})
-    project = subject.cwd.with_name(f"{subject.cwd.name}-{routes}-routes")
+        return replace(subject, routes=routes, variables={**subject.variables, "MORE_RESOURCES": str(count)})
+    project = subject.cwd.with_name(f"{subject.cwd.name}-{count}-resources")
     shutil.copytree(subject.cwd, project, ignore=shutil.ignore_patterns(".venv", ".git"), dirs_exist_ok=True)
-    if subject.name in MORE:
-        router, more, route = MORE[subject.name]
-        with (project / router).open("a", encoding="utf-8") as file:
-            file.write(more + "".join(route.format(number=number) for number in range(routes)))
-        return replace(subject, cwd=project)
-    package = project / "src" / "my_service" / "api" / "routes"
-    (package / "more.py").write_text(OURS_MORE + "".join(OURS_ROUTE.format(number=number) for number in range(routes)))
-    return replace(subject, cwd=project, variables={**subject.variables, "PYTHONPATH": str(Path(project, "src"))})
+    code = CODE[subject.name]
+    for first in range(0, count, GROUP):
+        numbers = range(first, min(count, first + GROUP))
+        module = project / code.module.format(first=first)
+        with module.open("a", encoding="utf-8") as file:
+            file.write(f"\n{code.imports}from uuid import UUID\nfrom fastapi import APIRouter\n")
+            file.writelines(resource(code, number) for number in numbers)
+            members = ", ".join(f"more{number}" for number in numbers)
+            file.write(f"\ngroup = APIRouter()\nfor member in ({members},):\n    group.include_router(member)\n")
+            file.write(f"{code.include}\n")
+    source = {"PYTHONPATH": str(project / "src")} if subject.name == "ours" else {}
+    return replace(subject, cwd=project, routes=routes, variables={**subject.variables, **source})
+
+
+def resource(code: Code, number: int) -> str:
+    """Return the code of a router with five routes."""
+    router = f"more{number}"
+    text = f'\n{router} = APIRouter(prefix="/{router}")\n'
+    for place, (method, path) in enumerate(ROUTES_OF_A_RESOURCE):
+        text += ROUTE.format(**code._asdict(), router=router, number=number, place=place, method=method, path=path)
+    return text

@@ -9,7 +9,7 @@ from report import OURS, Row, Table
 ROWS = {
     ("render", "copy, CPU"): "CPU of a render",
     ("start", "first healthy answer, CPU"): "CPU to the first answer",
-    ("routes", "500 more routes, CPU"): "the same with 500 routes more",
+    ("resources", "500 more, start, CPU"): "the same with 500 resources more",
     ("memory", "PSS idle"): "memory, idle",
     ("memory", "PSS after 10,000 requests"): "memory, after 10,000 requests",
     ("requests", "health, CPU"): "CPU of a health check",

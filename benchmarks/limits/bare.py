@@ -59,7 +59,12 @@ async def create(request: Request) -> Response:
 
 
 def main() -> None:
-    more = [Route(f"/more/{number}/{{id}}", read) for number in range(int(os.environ.get("MORE_ROUTES", "0")))]
+    numbers = range(int(os.environ.get("MORE_RESOURCES", "0")))
+    more = [
+        Route(f"/api/v1/more{number}{path}", read, methods=[method])
+        for number in numbers
+        for method, path in (("POST", ""), ("PATCH", "/{id}"), ("DELETE", "/{id}"), ("PUT", "/{id}"), ("GET", "/{id}"))
+    ]
     app = Starlette(
         lifespan=lifespan,
         routes=[
