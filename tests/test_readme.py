@@ -88,7 +88,8 @@ def test_file_names_in_documents_exist(name: str, text: str) -> None:
 
 
 def test_test_functions_in_documents_exist() -> None:
-    sources = "".join(path.read_text("utf-8") for path in [*ROOT.glob("tests/**/*.py"), *ROOT.glob("template/tests/*.py*")])
+    modules = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("template/tests/*.py*")]
+    sources = "".join(path.read_text("utf-8") for path in modules)
     pages = [ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
     named = {name for page in pages for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8"))}
     assert len(named) > 1
