@@ -87,6 +87,15 @@ def test_file_names_in_documents_exist(name: str, text: str) -> None:
         assert exists or found in rendered_or_owners or found.startswith(".config"), f"{found} does not exist."
 
 
+def test_test_functions_in_documents_exist() -> None:
+    modules = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("template/tests/*.py*")]
+    sources = "".join(path.read_text("utf-8") for path in modules)
+    pages = [ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    named = {name for page in pages for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8"))}
+    assert len(named) > 1
+    assert {name for name in named if f"def {name}(" not in sources} == set()
+
+
 def test_documents_name_the_address_of_the_template(name: str, text: str) -> None:
     named = re.findall(r"copier copy (?:--\S+ )*(\S+://\S+)|--from git\+(\S+)", text)
     assert {"".join(each) for each in named} <= {address.address()}

@@ -19,7 +19,7 @@ from conftest import ROOT, Render, run
 
 TRACES: dict[Answer, re.Pattern[str]] = {
     ("database_backend", "sqlite"): re.compile(
-        r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b", re.IGNORECASE
+        r"postgres|asyncpg|psycopg|pgbouncer|schema_namespace: .|\bJSONB\b|\bdeploy/", re.IGNORECASE
     ),
     ("database_backend", "postgresql"): re.compile(r"json_types|change-the-database"),
     ("schema_namespace", ""): re.compile(r"schema_namespace(?!: ''|`)|[Ss]chema namespace|CreateSchema"),

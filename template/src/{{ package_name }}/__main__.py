@@ -188,15 +188,15 @@ def health() -> None:
             writer.write(f"GET {HEALTH_PREFIX}/ready HTTP/1.0\r\n\r\n".encode())
             try:
                 return await reader.readexactly(65536)
-            except asyncio.IncompleteReadError as complete:
-                return complete.partial
+            except asyncio.IncompleteReadError as end:
+                return end.partial
 
-    answer = b""
+    response = b""
     try:
-        answer = asyncio.run(asyncio.wait_for(ask(), timeout=5))
-        report = HealthReport.model_validate_json(answer.partition(b"\r\n\r\n")[2])
+        response = asyncio.run(asyncio.wait_for(ask(), timeout=5))
+        report = HealthReport.model_validate_json(response.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError) as error:
-        got = answer.partition(b"\r\n")[0] if isinstance(error, ValueError) else error
+        got = response.partition(b"\r\n")[0] if isinstance(error, ValueError) else error
         raise click.ClickException(
             f"No health report from {host}:{settings.port} ({got!r}). "
             "Check that the service runs, and that HOST and PORT are its address."

@@ -27,7 +27,7 @@ def is_health_path(scope: Mapping[str, Any]) -> bool:
 
 
 class Health:
-    """The checks of one process. A task probes the database, so that they answer at once, however far it is.
+    """The checks of one process. A task probes the database, so that the checks answer at once, however far away it is.
 
     Args:
         revisions: the database migrations in this version of the code.

@@ -154,10 +154,10 @@ async def _on_database_error(request: Request, error: StatementError) -> Problem
     if isinstance(error, DBAPIError) and database.backend.is_transient(error):
         logger.warning("database_unavailable", reason=error_summary(error))
         return await _on_service_error(request, DatabaseUnavailableError())
-    answer = constraint_error(error) if isinstance(error, IntegrityError) else None
-    if answer is None:
+    violation = constraint_error(error) if isinstance(error, IntegrityError) else None
+    if violation is None:
         raise error
-    return await _on_service_error(request, answer)
+    return await _on_service_error(request, violation)
 
 
 async def _on_stale_data(request: Request, error: StaleDataError) -> ProblemResponse:

@@ -1,7 +1,4 @@
-"""Dependencies of routes.
-
-All are `async`, because FastAPI calls other functions in a thread.
-"""
+"""Dependencies of routes. All are `async`, because FastAPI calls other functions in a thread."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache

@@ -7,11 +7,12 @@ import click
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, table
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..autogenerate import is_managed
 from ..backends import backend_for
 from ..config import Environment, Settings, get_settings
-from ..database import CONNECTION_ERRORS, Database, connection_error
+from ..database import CONNECTION_ERRORS, Database, connection_error, error_summary
 from ..development_data import rows
 from ..errors import OperatorError
 from ..migrations import VERSION_TABLE, alembic_config
@@ -28,10 +29,7 @@ def group() -> None:
 @click.option("--reset", is_flag=True, help="Drop all tables first. Not allowed in production.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation of --reset.")
 def init(*, seed: bool, reset: bool, yes: bool) -> None:
-    """Create the database if it does not exist, and apply the migrations.
-
-    A second run changes nothing.
-    """
+    """Create the database if it does not exist, and apply the migrations. A second run changes nothing."""
     settings = get_settings()
     where = settings.database_url.render_as_string()
     try:
@@ -49,8 +47,7 @@ def init(*, seed: bool, reset: bool, yes: bool) -> None:
 
 async def _initialize(settings: Settings, *, seed: bool, reset: bool) -> None:
     backend = backend_for(settings.database_url)
-    created = await backend.create_database(settings)
-    click.echo("  database created" if created else "  database exists")
+    click.echo("  database created" if await backend.create_database(settings) else "  database exists")
     if seed or reset:
         async with backend.create_migration_engine(settings).connect() as connection:
             stored = await connection.run_sync(backend.read_environment, VERSION_TABLE)
@@ -85,8 +82,13 @@ def _drop_tables(connection: Connection, settings: Settings) -> None:
 
 async def _seed(settings: Settings) -> int:
     database = Database(settings)
-    async with database.session() as session:
-        new = [row for row in rows() if await session.get(type(row), row.id) is None]
-        session.add_all(new)
+    try:
+        async with database.session() as session:
+            new = [row for row in rows() if await session.get(type(row), row.id) is None]
+            session.add_all(new)
+    except SQLAlchemyError as error:
+        raise OperatorError(
+            f"Cannot load development_data.py ({error_summary(error)}). Change it, or drop all tables with --reset."
+        ) from None
     await database.dispose()
     return len(new)

@@ -77,8 +77,8 @@ class SQLAlchemyRepository(Generic[ModelT]):
         try:
             await self._session.flush()
         except IntegrityError as error:
-            if answer := constraint_error(error):
-                raise answer from error
+            if violation := constraint_error(error):
+                raise violation from error
             raise
         except StaleDataError as error:
             raise ConflictError(f"Another request has changed this {self.model.__name__}. Read it again.") from error
