@@ -34,7 +34,7 @@ async def {method}{number}_{place}(item_id: UUID, {parameter}) -> object:
 
 
 class Code(NamedTuple):
-    """How a subject writes the routes of a resource."""
+    """The way in which a subject writes the routes of a resource."""
 
     module: str
     """File of the routes. With `{first}`, each group has its own."""
