@@ -25,6 +25,7 @@ from standfast.notices import Notice, NoticesError, notices_for, read_dates, rea
 
 NOTICES = ROOT / "notices.yml"
 LAST = list(releases())[-1]
+NEXT, LATER = (f"{Version(LAST).major + 1}.{minor}.0" for minor in (0, 1))
 
 # ------------------------------------------------------------------------------------------ notices
 
@@ -249,30 +250,30 @@ def test_projects_find_each_release_with_and_without_tags(
     assert first_commit.startswith(version_in(untagged))
     assert releases()["0.2.0"].startswith(version_in(oldest))
 
-    origin.prepare("1.0.0")
-    origin.release("1.0.0")
+    origin.prepare(NEXT)
+    origin.release(NEXT)
     # The first tag is newer than each commit before it. It crosses a version that moves files.
-    assert updated(untagged, trust=True) == "v1.0.0"
-    assert "Updating to template version 1.0.0" in capsys.readouterr().err
+    assert updated(untagged, trust=True) == f"v{NEXT}"
+    assert f"Updating to template version {NEXT}" in capsys.readouterr().err
     tagged = origin.project(tmp_path / "tagged")
-    assert version_in(tagged) == "v1.0.0"
+    assert version_in(tagged) == f"v{NEXT}"
 
     # Copier does not offer commits without a tag, and the commit of releases.txt is one.
     origin.change("Not released")
-    assert updated(tagged) == "v1.0.0"
-    assert "Keeping template version 1.0.0" in capsys.readouterr().err
+    assert updated(tagged) == f"v{NEXT}"
+    assert f"Keeping template version {NEXT}" in capsys.readouterr().err
     assert run("git", "log", "--format=%s", cwd=tagged).stdout.splitlines() == ["Update", "Start"]
     assert "Not released" not in (tagged / "alembic.ini").read_text("utf-8")
 
-    origin.prepare("1.1.0")
-    origin.release("1.1.0")
-    assert updated(untagged) == "v1.1.0"
+    origin.prepare(LATER)
+    origin.release(LATER)
+    assert updated(untagged) == f"v{LATER}"
     message = capsys.readouterr().err
-    assert "Updating to template version 1.1.0" in message
+    assert f"Updating to template version {LATER}" in message
     assert "needs steps by hand" not in message
     assert "Not released" in (untagged / "alembic.ini").read_text("utf-8")
     # This update crosses both releases. It prints the steps by hand that concern the answers.
-    assert updated(oldest, trust=True) == "v1.1.0"
+    assert updated(oldest, trust=True) == f"v{LATER}"
     message = capsys.readouterr().err
     assert "This update needs steps by hand" in message
     assert 'Run `make revision m="add item version"`' in message
@@ -282,19 +283,17 @@ def test_projects_find_each_release_with_and_without_tags(
 def test_tag_before_a_published_commit_is_refused_because_updates_would_be_downgrades(
     origin: Template, tmp_path: Path
 ) -> None:
-    origin.prepare("1.0.0")
+    origin.prepare(NEXT)
     origin.change("After the release")
     project = origin.project(tmp_path / "project")
     run("git", "checkout", "--quiet", "HEAD~1", cwd=origin.clone)
-    reasons = origin.refused("1.0.0")
-    found = re.search(
-        r"origin/\w+ has commits after .* version (1\.0\.0\.post1\.dev0\S*), and could not update", reasons
-    )
+    reasons = origin.refused(NEXT)
+    found = re.search(rf"commits after .* version ({re.escape(NEXT)}\.post1\.dev0\S*), and could not update", reasons)
     assert found
     # Copier agrees: with the tag, the project has this version.
-    run("git", "tag", "v1.0.0", cwd=origin.clone)
-    run("git", "push", "--quiet", "origin", "v1.0.0", cwd=origin.clone)
-    with pytest.raises(UserMessageError, match=re.escape(f"downgrading from {found[1]} to 1.0.0")):
+    run("git", "tag", f"v{NEXT}", cwd=origin.clone)
+    run("git", "push", "--quiet", "origin", f"v{NEXT}", cwd=origin.clone)
+    with pytest.raises(UserMessageError, match=re.escape(f"downgrading from {found[1]} to {NEXT}")):
         updated(project)
 
 
