@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,7 +28,9 @@ from owners import build_owner
 from processes import wait_until
 from release_impact import Impact, run_fleet, summary
 from standfast.cli import main
-from standfast.fleet.model import Conflict
+from standfast.fleet import processes
+from standfast.fleet.merge import keep_own_lines
+from standfast.fleet.model import Conflict, FleetError
 from standfast.fleet.model import Result as ProjectResult
 from standfast.fleet.sources import short_names
 from standfast.fleet.text import MAXIMUM, request_text
@@ -209,6 +212,10 @@ def test_second_run_examines_only_what_changed(remote: Make, fleet: Fleet) -> No
     replace(Path("owners/second"), "notes.txt", "line 2", "zwei")
     commit_all(Path("owners/second"), "Change")
     run("git", "push", "--quiet", "origin", "HEAD", cwd=Path("owners/second"))
+    # These files remain if a run is killed while git writes.
+    for pattern in ("clones/*/refs/fleet/head", "templates/*/.git/index"):
+        for path in Path("standfast-fleet").glob(pattern):
+            path.with_name(f"{path.name}.lock").touch()
     fleet(addresses)
     again = {path.name.partition("-")[0]: path.stat().st_mtime_ns for path in Path("standfast-fleet/logs").iterdir()}
     assert again["first"] == written["first"]
@@ -221,7 +228,10 @@ def test_second_run_examines_only_what_changed(remote: Make, fleet: Fleet) -> No
     assert {project["state"] for project in projects().values()} == {"current"}
 
 
-def test_stopped_run_continues_with_the_other_projects(remote: Make, fleet: Fleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_run_continues_with_the_other_projects(
+    remote: Make, fleet: Fleet, tmp_path: Path, number: signal.Signals
+) -> None:
     addresses = [remote("first"), remote("hanging"), remote("last")]
     hanging = tmp_path / "owners/hanging"
     os.mkfifo(tmp_path / "pipe")
@@ -235,7 +245,7 @@ def test_stopped_run_continues_with_the_other_projects(remote: Make, fleet: Flee
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([*command, *options], env=environment, stderr=subprocess.PIPE, text=True) as process:
         wait_until((tmp_path / "started").exists, 60, "make did not start.")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert errors.splitlines()[-1] == (
@@ -346,6 +356,25 @@ def test_push_opens_a_branch_without_conflict_markers(remote: Make, fleet: Fleet
     assert run("git", "rev-parse", f"{branch}~1", cwd=plain).stdout == run("git", "rev-parse", "main", cwd=plain).stdout
 
 
+def test_run_on_another_machine_continues_the_branches(remote: Make, fleet: Fleet) -> None:
+    plain, branch = remote("plain"), "template-update-1.1.0"
+    fleet(write_list(plain), "--push", "--work", "first")
+    before = run("git", "rev-parse", branch, cwd=plain).stdout
+    fleet(write_list(plain), "--push", "--work", "second")
+    assert run("git", "rev-parse", branch, cwd=plain).stdout == before
+    fleet(write_list(plain), "--push", "--work", "third", "--trust", "--run", "touch more")
+    assert on_branch(plain, branch, "more") == ""
+
+
+def test_answer_of_a_server_that_refuses_the_branch_is_reported(remote: Make, fleet: Fleet) -> None:
+    plain = remote("plain")
+    hook = plain / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho 'GitLab: You are not allowed to push code.' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    fleet(write_list(plain), "--push", status=1)
+    assert projects()["plain"]["problem"].endswith("The server answered: GitLab: You are not allowed to push code.")
+
+
 def test_push_keeps_commits_of_others(remote: Make, fleet: Fleet) -> None:
     plain = remote("plain")
     fleet(write_list(plain), "--push")
@@ -438,6 +467,18 @@ def test_failed_request_is_reported_and_repeated(remote: Make, fleet: Fleet, rec
     assert len(calls(recorder)) == 1
 
 
+def test_request_of_a_run_on_another_machine_gets_the_text(remote: Make, fleet: Fleet, recorder: Path) -> None:
+    program = recorder.parent / "programs" / "gh"
+    refusal = "\nif 'create' in sys.argv: sys.exit('a pull request for branch already exists:\\nhttps://a.example/7')\n"
+    program.write_text(program.read_text().replace("\nprint('Warning", f"{refusal}print('Warning", 1))
+    fleet(write_list(remote("plain")), "--requests", "gh")
+    assert [call[:3] for call in calls(recorder)] == [
+        ["pr", "create", "--base"],
+        ["pr", "edit", "template-update-1.1.0"],
+    ]
+    assert projects()["plain"]["request"] == "https://git.example.com/team/plain/pull/7"
+
+
 class Page(HTMLParser):
     """Collect the tags and attributes of a page."""
 
@@ -490,6 +531,32 @@ def test_subfolder_of_the_list_selects_a_project(remote: Make, fleet: Fleet) -> 
     assert projects().keys() == {"mono#a"}
 
 
+def test_each_project_of_a_monorepo_is_examined_once(remote: Make, fleet: Fleet) -> None:
+    mono = remote("mono", "a/b", "a-b")
+    fleet(write_list(mono, f"file://{mono}#a/b"))
+    assert {name: project["state"] for name, project in projects().items()} == {
+        "mono#a/b": "merges",
+        "mono#a-b": "merges",
+    }
+    assert len(list(Path("standfast-fleet/projects").iterdir())) == 2
+
+
+def test_lines_like_a_separator_of_conflicts_are_not_lost(tmp_path: Path) -> None:
+    text = "<<<<<<< before updating\nOur API\n=======\nmine\n=======\nAPI\n>>>>>>> after updating\n"
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(FleetError, match=r"README\.md has a conflict with several lines ======="):
+        keep_own_lines(tmp_path, "README.md")
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def test_programs_that_ignore_the_end_of_their_time_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    start = time.monotonic()
+    with pytest.raises(FleetError, match="did not end within"):
+        processes.run(["sh", "-c", "trap '' TERM; sleep 30; :"], tmp_path, {}, 0.2)
+    assert time.monotonic() - start < 10
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -505,10 +572,31 @@ def test_wrong_list_is_refused(fleet: Fleet, line: str, message: str) -> None:
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_report_into_missing_directory_is_refused_before_the_run(fleet: Fleet) -> None:
-    Path("owners").mkdir()
-    refused = fleet("owners", "--html", "missing/report.html", status=1)
-    assert refused.stderr == "Error: Cannot write missing/report.html: its directory does not exist. Create it.\n"
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--html", "missing/report.html"],
+            "Cannot write missing/report.html: its directory does not exist. Create it.",
+        ),
+        (["--work", "."], ". has files, and no earlier run has created it. Name a new directory with --work."),
+        (["--requests", "gh"], "--requests gh: the program gh is not installed. Install it."),
+    ],
+)
+def test_wrong_option_is_refused_before_the_run(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    listed = write_list("https://127.0.0.1:1/missing.git")
+    Path(".gitignore").write_text("mine\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert fleet(listed, *options, status=1).stderr == f"Error: {message}\n"
+    assert Path(".gitignore").read_text() == "mine\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_report_that_cannot_be_written_is_an_error(fleet: Fleet) -> None:
+    refused = fleet(write_list("https://127.0.0.1:1/missing.git"), "--json", "/dev/full", status=1)
+    assert refused.stderr.splitlines()[-1].startswith("Error: Cannot write /dev/full: No space left on device.")
 
 
 def test_version_that_does_not_exist_is_reported(remote: Make, fleet: Fleet) -> None:

@@ -392,6 +392,11 @@ def test_release_that_breaks_more_projects_than_its_version_says_is_refused(orig
     (origin.clone / RESULT).write_text("<<<<<<< HEAD\n")
     origin.commit("Damage the result")
     assert f"{RESULT} has no result of this commit for {len(OWNERS)} of" in origin.refused("998.1.0")
+    # A run without the fleet keeps the red result of its project.
+    origin.record(**known, **{"fleet/shop": {"green": False}})
+    run(sys.executable, "scripts/release_impact.py", cwd=origin.clone, PYTHONPATH="tests:hooks:.")
+    origin.commit("Record again")
+    assert "1 with failed checks (fleet/shop)" in origin.refused("998.1.0")
     origin.record(**known)
     origin.release("998.1.0")
     origin.prepare("999.0.0")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from .commands import run
 from .model import Check, FleetError
+from .processes import run
 
 TARGETS = ("make lint", "make typecheck", "make test")
 TIMEOUT = 1800

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from ..project import ANSWERS_FILE
-from .commands import git
 from .model import FleetError
-from .sources import Source
+from .processes import git
+from .sources import Source, unique_name
 
 HEAD = "refs/fleet/head"
 
@@ -34,8 +34,9 @@ class Found:
 
     @property
     def slug(self) -> str:
-        subfolder = re.sub(r"[^A-Za-z0-9]+", "-", self.subfolder).strip("-")
-        return f"{self.source.slug}-{subfolder}" if subfolder else self.source.slug
+        """A file name for this project."""
+        own = unique_name(self.subfolder, self.subfolder)
+        return f"{self.source.slug}-{own}" if self.subfolder else self.source.slug
 
 
 def find_projects(source: Source, work: Path) -> list[Found]:
@@ -48,10 +49,7 @@ def find_projects(source: Source, work: Path) -> list[Found]:
     if directory and (directory / ".git").exists() and git(directory, "status", "--porcelain"):
         raise FleetError("The directory has uncommitted changes. Commit or stash them.")
     store = work / "clones" / f"{source.slug}.git"
-    if list(store.glob("*.lock")):  # An earlier run was killed. git would wait for its lock.
-        shutil.rmtree(store)
-    store.mkdir(parents=True, exist_ok=True)
-    git(store, "init", "--quiet", "--bare")  # changes nothing in an existing repository
+    initialize(store, "--bare")
     listed = git(store, "ls-remote", "--symref", "--", source.address, "HEAD")
     if not listed.strip():
         raise FleetError("The repository has no commits on its default branch.")
@@ -69,6 +67,15 @@ def find_projects(source: Source, work: Path) -> list[Found]:
             "Remove it from the list."
         )
     return ours
+
+
+def initialize(directory: Path, *options: str) -> None:
+    """Create an empty repository in the work directory, unless an earlier run did."""
+    inside = directory if "--bare" in options else directory / ".git"
+    if any(inside.rglob("*.lock")):  # An earlier run was killed. git would refuse to write.
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    git(directory, "init", "--quiet", *options)  # changes nothing in an existing repository
 
 
 def subfolders(store: Path, commit: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +51,8 @@ def run_command(
             shlex.split(command)
         except ValueError as error:
             raise click.ClickException(f"--run {command}: {error}. Correct the quotes.") from None
+    if requests and not shutil.which(requests):
+        raise click.ClickException(f"--requests {requests}: the program {requests} is not installed. Install it.")
     for file in (json_file, html_file):
         if file and not file.absolute().parent.is_dir():
             raise click.ClickException(f"Cannot write {file}: its directory does not exist. Create it.")
@@ -62,6 +66,8 @@ def run_command(
         tool=requests,
         fresh=fresh,
     )
+    # Without this handler, the programs that run for the projects would not end.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = run_fleet(
             sources,
@@ -74,23 +80,39 @@ def run_command(
         )
     except KeyboardInterrupt:
         raise click.ClickException("Stopped. Run the same command again to continue with the other projects.") from None
+    finally:
+        signal.signal(signal.SIGTERM, former)
     seconds = time.monotonic() - start
     click.echo(table(results))
     if json_file:
-        json_file.write_text(as_json(results, seconds), "utf-8")
+        write(json_file, as_json(results, seconds))
     if html_file:
-        html_file.write_text(as_page(results), "utf-8")
+        write(html_file, as_page(results))
     if problems := [result for result in results if result.problem]:
         raise click.ClickException(f"{len(problems)} of {len(results)} projects failed. See the lines below the table.")
 
 
 def prepare(work: Path) -> Path:
     """Create the work directory, with a `.gitignore` that hides it in a repository."""
+    marker = work / ".gitignore"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        (work / ".gitignore").write_text("*\n", "utf-8")
+        if any(work.iterdir()) and (not marker.exists() or marker.read_text("utf-8", errors="replace") != "*\n"):
+            raise click.ClickException(
+                f"{work} has files, and no earlier run has created it. Name a new directory with --work."
+            )
+        marker.write_text("*\n", "utf-8")
     except OSError as error:
         raise click.ClickException(
             f"Cannot write into {work}: {error.strerror}. Choose another directory with --work."
         ) from None
     return work.absolute()
+
+
+def write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot write {file}: {error.strerror}. Name another file, and run the command again. It continues."
+        ) from None

@@ -15,14 +15,15 @@ from packaging.version import Version
 
 from .. import __version__
 from ..notices import NoticesError, notices_for, read_notices, settings_in, task_list
+from ..template_source import as_version, split
 from ..update import has_markers
 from . import clones, push
 from .checks import TARGETS, run_check, run_checks
 from .clones import Found
-from .commands import git, redact, run
 from .merge import keep_own_lines
 from .model import FleetError, Result, TrustError, load_result
-from .templates import Target, describe, parse
+from .processes import git, redact, run
+from .templates import Target
 from .text import title
 
 MERGE_TIMEOUT = 900
@@ -118,8 +119,8 @@ def begin(found: Found, target: Target | None = None) -> Result:
 
 def update(found: Found, target: Target, options: Options) -> Result:
     result = begin(found, target)
-    former, new = parse(describe(result.version)), parse(target.version)
-    if former and new and former == new and result.behind == [] and describe(result.version) == result.version:
+    former, new = as_version(result.version), as_version(target.version)
+    if former and former == new and split(result.version)[1] == 0:
         result.state = "current"
         return result
     directory = options.work / "projects" / found.slug
@@ -178,17 +179,18 @@ def add_notices(result: Result, project: Path, target: Target, former: Version, 
     result.by_hand = sum(notice.by_hand for notice in concerning)
 
 
-def commit(result: Result, directory: Path) -> None:
+def commit(result: Result, directory: Path, *options: str) -> None:
     """Commit the merge in the work directory."""
     git(directory, "add", "--all")
     text = directory / ".git" / "message"
-    text.write_text(f"{title(result)}\n\n{commit_body(result)}\n", "utf-8")
+    tree = git(directory, "write-tree").strip()
+    text.write_text(f"{title(result)}\n\n{commit_body(result)}\n\n{push.TREE}: {tree}\n", "utf-8")
     try:
         git(directory, "var", "GIT_COMMITTER_IDENT")
     except FleetError:  # A report must not require a name and an address.
         git(directory, "config", "user.name", "standfast fleet")
         git(directory, "config", "user.email", "standfast@localhost")
-    git(directory, "commit", "--quiet", "--no-verify", "--file", str(text))
+    git(directory, "commit", "--quiet", "--no-verify", "--file", str(text), *options)
     result.merged = git(directory, "rev-parse", "HEAD").strip()
 
 
@@ -206,9 +208,7 @@ def verify(result: Result, project: Path, options: Options, log: IO[str]) -> Non
     directory = Path(git(project, "rev-parse", "--show-toplevel").strip())
     prepared = run_checks(project, options.commands, options.work / "caches", log, stop=True)
     if options.commands and git(directory, "status", "--porcelain"):
-        git(directory, "add", "--all")
-        git(directory, "commit", "--quiet", "--no-verify", "--amend", "--no-edit")
-        result.merged = git(directory, "rev-parse", "HEAD").strip()
+        commit(result, directory, "--amend")
     result.checks = prepared
     if options.verify and all(check.passed for check in prepared):
         result.checks += run_checks(project, TARGETS, options.work / "caches", log)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..update import TrustRequiredError, apply_update
-from .model import Conflict
+from .model import Conflict, FleetError
 
 _HUNK = re.compile(
     r"^<{7} before updating\r?\n(?P<ours>.*?)^={7}\r?\n(?P<theirs>.*?)^>{7} after updating(\r?\n|\Z)",
@@ -38,10 +38,16 @@ def main(directory: str, ref: str, trust: str, output: str) -> None:
 
 
 def keep_own_lines(directory: Path, path: str) -> Conflict:
-    """Replace each conflict of a file by the owner's lines, and return the template's lines."""
+    """Replace each conflict of a file by the owner's lines, and return the template's lines.
+
+    Raises:
+        FleetError: the lines of a conflict look like its separator, such as the underline of a title.
+    """
     file = directory / path
     text = file.read_bytes().decode("utf-8", "surrogateescape")
     theirs = [hunk["theirs"].replace("\r\n", "\n") for hunk in _HUNK.finditer(text)]
+    if any("=======" in lines.splitlines() for lines in theirs):
+        raise FleetError(f"{path} has a conflict with several lines =======. Update this project by hand.")
     file.write_bytes(_HUNK.sub(lambda hunk: hunk["ours"], text).encode("utf-8", "surrogateescape"))
     return Conflict(path, [part.encode("utf-8", "replace").decode() for part in theirs])
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import click
 
-from . import commands
+from . import processes
 from .clones import Found, find_projects
-from .commands import redact
 from .examine import Options, begin, examine
 from .model import FleetError, Result, TrustError
+from .processes import redact
 from .sources import Source, short_names
 from .templates import Target, find_target, repository
 
@@ -48,7 +48,7 @@ def run_fleet(
     Raises:
         ClickException: the trust does not say which template.
     """
-    commands.start()
+    processes.start()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             found = find_all(pool, sources, options.work, progress)
@@ -57,7 +57,7 @@ def run_fleet(
             return examine_all(pool, found, targets, options, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            commands.stop()
+            processes.stop()
             raise
 
 
@@ -79,7 +79,9 @@ def find_all(
     lists = in_order(
         pool, find, sources, lambda number, source, _: progress(f"read {number}/{len(sources)} {source.shown}")
     )
-    return [project for found in lists for project in found]
+    # A list can name a repository and also a directory of it.
+    unique = {each.slug if isinstance(each, Found) else id(each): each for found in lists for each in found}
+    return list(unique.values())
 
 
 def find_targets(found: Iterable[Found | Result], to: str | None, work: Path) -> dict[str, Target | FleetError]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from ..project import ANSWERS_FILE
-from .commands import redact
+from .processes import redact
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,13 @@ class Source:
     @property
     def slug(self) -> str:
         """A file name for this repository."""
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(self.shown).name.removesuffix(".git")).strip("-")
-        return f"{readable[:40]}-{sha256(self.address.encode()).hexdigest()[:8]}"
+        return unique_name(PurePosixPath(self.shown).name.removesuffix(".git"), self.address)
+
+
+def unique_name(readable: str, whole: str) -> str:
+    """Return a file name that starts like a text, and differs for each `whole`."""
+    short = re.sub(r"[^A-Za-z0-9]+", "-", readable).strip("-")[:40]
+    return f"{short}-{sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def read_sources(arguments: Iterable[Path]) -> list[Source]:

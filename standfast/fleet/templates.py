@@ -9,10 +9,13 @@ from typing import Any
 
 import yaml
 from copier.errors import CopierError
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from .commands import git, redact
+from ..project import ANSWERS_FILE
+from ..template_source import as_version
+from .clones import initialize
 from .model import FleetError
+from .processes import git, redact
 from .sources import Source
 
 
@@ -34,7 +37,7 @@ class Target:
         Args:
             project: the answer `_commit`: a tag, or a tag with the number of commits after it.
         """
-        former, target = parse(describe(project)), parse(self.version)
+        former, target = as_version(project), as_version(self.version)
         if former is None:
             return None
         return [str(version) for version in self.releases if former < version and (not target or version <= target)]
@@ -61,20 +64,19 @@ def find_target(address: str, to: str | None, work: Path) -> Target:
     """
     url = repository(address)
     directory = work / "templates" / Source(url).slug
-    directory.mkdir(parents=True, exist_ok=True)
-    git(directory, "init", "--quiet")
+    initialize(directory)
     try:
         listed = git(directory, "ls-remote", "--tags", "--refs", "--", url)
     except FleetError as error:
         raise FleetError(
             f"Cannot read the template {redact(address)} ({error}). Check the address _src_path."
         ) from None
-    tags = {tag: version for tag in re.findall(r"\trefs/tags/(\S+)", listed) if (version := parse(tag))}
+    tags = {tag: version for tag in re.findall(r"\trefs/tags/(\S+)", listed) if (version := as_version(tag))}
     releases = sorted({version for version in tags.values() if not version.is_prerelease})
     newest = max((tag for tag in tags if not tags[tag].is_prerelease), key=lambda tag: tags[tag], default="HEAD")
     ref = newest
     if to:
-        same = [tag for tag, version in tags.items() if tag == to or version == parse(to)]
+        same = [tag for tag, version in tags.items() if tag == to or version == as_version(to)]
         ref = same[0] if same else to
     try:
         git(directory, "fetch", "--quiet", "--no-tags", "--depth=1", "--", url, ref)
@@ -99,19 +101,7 @@ def repository(address: str) -> str:
         raise FleetError(str(error)) from None
     if url is None or not (re.match(r"\w+://|[^/]+@[^/]+:", url) or Path(url).is_absolute()):
         raise FleetError(
-            f"{redact(address)} is not the address of a git repository on this machine. Write the address that all "
-            "machines can use into _src_path of the answers file."
+            f"Copier does not take {redact(address)} for a git repository. Write an address that all machines can use, "
+            f"such as https://git.example.com/team/template.git, to _src_path in {ANSWERS_FILE}."
         )
     return url
-
-
-def parse(version: str) -> Version | None:
-    try:
-        return Version(version)
-    except InvalidVersion:
-        return None
-
-
-def describe(commit: str) -> str:
-    """Return the version of an answer `_commit`, such as 0.2.0 of v0.2.0-4-g12ab34c."""
-    return re.sub(r"-\d+-g[0-9a-f]+$", "", commit).removeprefix("v")

@@ -41,6 +41,8 @@ def git(directory: Path, *arguments: str) -> str:
     if status:
         lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", " ! ["))]
         reason = redact((lines or errors.splitlines() or [f"exit status {status}"])[0]).strip()
+        if remote := [line.removeprefix("remote:").strip() for line in errors.splitlines() if line[:7] == "remote:"]:
+            reason += f". The server answered: {' '.join(filter(None, remote))[:300]}"
         raise FleetError(f"git {arguments[0]} failed: {reason}")
     return output
 
@@ -127,7 +129,10 @@ def _wait_or_kill(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(GRACE)
     except subprocess.TimeoutExpired:
-        process.kill()
+        if os.name == "posix":
+            _send(process, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def redact(text: str) -> str:
