@@ -96,8 +96,11 @@ def assert_refused(finished: Finished, message: str, status: int = 1) -> None:
 def test_message_after_update_names_commands_that_run(made: Make, tmp_path: Path) -> None:
     """`uv tool run` installs the package from the template address in the answers, as uvx does."""
     project = made(WORKING_TREE)
-    update = ("copier", "update", "--defaults", "--vcs-ref", ":current:", "--data", "ci_provider=gitlab")
-    message = run(Path(sys.executable).with_name(update[0]), *update[1:], cwd=project).stderr
+    message = ""
+    for answer in ("schema_namespace=", "database_backend=sqlite", "database_backend=postgresql"):
+        update = ("update", "--defaults", "--vcs-ref", ":current:", "--data", answer)
+        message += run(Path(sys.executable).with_name("copier"), *update, cwd=project).stderr
+        commit_all(project, answer)
     commands = [line.split()[1:] for line in re.findall(r"uvx --from git\+.* standfast .*", message)]
     assert [command[3] for command in commands] == ["move-schema", "copy-data"]
     for command in commands:
