@@ -426,7 +426,7 @@ def mark_conflicts(clone: UpdatedClone, project: Path) -> None:
 
 def free_branch(project: Path, preview: UpdatePreview) -> str:
     """Return the name of a branch that does not exist yet. A project in a subdirectory has its name in it."""
-    subdirectory = git(project, "rev-parse", "--show-prefix").strip().strip("/").replace("/", "-")
+    subdirectory = re.sub(r"\W+", "-", git(project, "rev-parse", "--show-prefix")).strip("-")
     version = preview.new_version.removeprefix("v")
     kind = "answers" if preview.new_version == preview.former_version else f"update-{version}"
     name = "-".join(["template", kind, *([subdirectory] if subdirectory else [])])
