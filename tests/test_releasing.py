@@ -185,7 +185,9 @@ class Template:
         self.commit(text)
 
     def script(self, name: str, version: str) -> subprocess.CompletedProcess[str]:
-        return run_unchecked(sys.executable, f"scripts/{name}.py", version, cwd=self.clone, PYTHONPATH=str(self.clone))
+        # Byte code of a module is stale if the module changes within one second, and keeps its size.
+        environment = {"PYTHONPATH": str(self.clone), "PYTHONDONTWRITEBYTECODE": "1"}
+        return run_unchecked(sys.executable, f"scripts/{name}.py", version, cwd=self.clone, **environment)
 
     def refused(self, version: str) -> str:
         """Return the reasons why the version cannot be released."""
