@@ -1,13 +1,13 @@
 """Write CHANGELOG.md and notices.jinja from notices.yml: `make changelog`.
 
 make changelog                  write both files
-make changelog VERSION=1.2.0    before a release: give the unreleased notices and the package this version, and write
+make changelog VERSION=1.2.0    before a release: give the unreleased notices and the package this version, and write.
+                                A second run can choose another version.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from jinja2 import meta
 from jinja2.sandbox import SandboxedEnvironment
 from packaging.version import Version
 
-from standfast.notices import CHANGED, SECTIONS, UNRELEASED, Notice, read_dates, read_notices
+from standfast.notices import CHANGED, SECTIONS, UNRELEASED, Notice, NoticesError, read_dates, read_notices
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGELOG = """# Changelog
@@ -55,10 +55,13 @@ This update needs steps by hand. CHANGELOG.md of the template has more about the
 @click.command(help=__doc__)
 @click.argument("version", required=False)
 def main(*, version: str | None) -> None:
-    if version:
-        release(version)
-    for name, text in files(ROOT / "notices.yml").items():
-        (ROOT / name).write_text(text, "utf-8")
+    try:
+        if version:
+            prepare(version)
+        for name, text in files(ROOT / "notices.yml").items():
+            (ROOT / name).write_text(text, "utf-8")
+    except NoticesError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def files(path: Path) -> dict[str, str]:
@@ -67,20 +70,47 @@ def files(path: Path) -> dict[str, str]:
     return {"CHANGELOG.md": changelog(notices, read_dates(path)), "notices.jinja": message(notices)}
 
 
-def release(version: str) -> None:
-    """Give the unreleased notices and the package `standfast` this version."""
-    for name, pattern, text in (
-        ("notices.yml", rf"^(  - version: ){UNRELEASED}$", rf"\g<1>{version}"),
-        ("notices.yml", r"^dates:\n", f"dates:\n  {version}: {datetime.now(UTC):%Y-%m-%d}\n"),
-        ("standfast/__init__.py", r'^(__version__ = ").*"$', rf'\g<1>{version}"'),
-    ):
-        path = ROOT / name
-        changed, count = re.subn(pattern, text, path.read_text("utf-8"), flags=re.MULTILINE)
-        if not count:
-            sys.exit(
-                f"{name} has nothing that needs the version {version}. Nothing was released, or it was done before."
-            )
-        path.write_text(changed, "utf-8")
+def releases() -> dict[str, str]:
+    """Return the commit of each released version, the oldest first."""
+    lines = (ROOT / "releases.txt").read_text("utf-8").splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
+
+
+def check_version(version: str) -> None:
+    """Check that a version is one of the three that can follow the last release.
+
+    A gap by mistake, such as 1.20.0 after 1.1.0, cannot be taken back. Projects with it would never get 1.2.0.
+
+    Raises:
+        ClickException: the version does not follow the last release. The message has the versions that do.
+    """
+    last = max(releases(), key=Version)
+    major, minor, patch = map(int, last.split("."))
+    following = [f"{major}.{minor}.{patch + 1}", f"{major}.{minor + 1}.0", f"{major + 1}.0.0"]
+    if version not in following:
+        raise click.ClickException(f"{version} cannot follow {last}. Choose one of {', '.join(following)}.")
+
+
+def prepare(version: str) -> None:
+    """Give this version to the package `standfast`, and to all notices that are not released.
+
+    Raises:
+        ClickException: the version does not follow the last release, or there are no such notices.
+        NoticesError: `notices.yml` has an error.
+    """
+    check_version(version)
+    path = ROOT / "notices.yml"
+    pending = {notice.version for notice in read_notices(path)} - releases().keys()
+    if not pending:
+        raise click.ClickException(
+            f"{path.name} has no notice with the version {UNRELEASED}. Add a notice that says what {version} changes."
+        )
+    names = "|".join(map(re.escape, pending))  # A former run may have given the notices another version.
+    text = re.sub(rf"^(  - version: )(?:{names})$", rf"\g<1>{version}", path.read_text("utf-8"), flags=re.MULTILINE)
+    text = re.sub(rf"^  (?:{names}): .*\n", "", text, flags=re.MULTILINE)
+    path.write_text(text.replace("\ndates:\n", f"\ndates:\n  {version}: {datetime.now(UTC):%Y-%m-%d}\n", 1), "utf-8")
+    package = ROOT / "standfast" / "__init__.py"
+    package.write_text(re.sub('__version__ = ".*"', f'__version__ = "{version}"', package.read_text("utf-8")), "utf-8")
 
 
 def changelog(notices: Iterable[Notice], dates: Mapping[str, str]) -> str:

@@ -40,18 +40,30 @@ def main() -> None:
     arguments = parser.parse_args()
 
     destination: Path = arguments.destination
-    if destination.exists() and any(destination.iterdir()):
-        sys.exit(f"{destination} already exists and is not empty. Choose another DEST, or remove the directory.")
-    try:
-        data = safe_load(arguments.data_file.read_text("utf-8")) if arguments.data_file else {}
-    except OSError as error:
-        sys.exit(f"Cannot open {error.filename}: {error.strerror}.")
-    except YAMLError as error:
-        sys.exit(f"{arguments.data_file} is not valid YAML: {error}".replace("\n", " "))
+    if destination.is_file() or (destination.exists() and any(destination.iterdir())):
+        sys.exit(f"{destination} already exists and is not an empty directory. Choose another DEST, or remove it.")
+    data = read_answers(arguments.data_file) if arguments.data_file else {}
     source = find_source(destination)
     if source.warning:
         print(source.warning, file=sys.stderr)
     render(source, destination, data, defaults=arguments.defaults or not sys.stdin.isatty())
+
+
+def read_answers(path: Path) -> dict[str, object]:
+    """Return the answers in a YAML file. Copier would ignore names that it does not know, and use the defaults."""
+    try:
+        answers = safe_load(path.read_text("utf-8")) or {}
+    except OSError as error:
+        sys.exit(f"Cannot open {error.filename}: {error.strerror}.")
+    except (UnicodeDecodeError, YAMLError) as error:
+        sys.exit(f"{path} is not valid YAML: {error}".replace("\n", " "))
+    if not isinstance(answers, dict):
+        sys.exit(f"{path} has no answers. Write one in each line, such as `project_name: Orders`.")
+    questions = safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    # The answers file of another project has keys of Copier, too.
+    if unknown := next((name for name in answers if not str(name).startswith("_") and name not in questions), None):
+        sys.exit(f"The template has no question {unknown}, which {path} answers. The questions are in README.md.")
+    return answers
 
 
 def render(source: Source, destination: Path, data: dict[str, object], *, defaults: bool) -> None:

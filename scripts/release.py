@@ -6,21 +6,20 @@ features. A patch version fixes bugs.
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from changelog import files
+from changelog import check_version, files, releases
 from moves import unhandled_moves
 from published import problems_of_tag
 from release_impact import problems as impact_problems
 from standfast import __version__
-from standfast.notices import UNRELEASED, Notice, NoticesError, read_dates, read_notices
+from standfast.notices import UNRELEASED, NoticesError, read_dates, read_notices
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASES = ROOT / "releases.txt"
@@ -46,36 +45,30 @@ def main(*, version: str) -> None:
 def problems(version: str) -> list[str]:
     """Return the reasons why the current commit cannot be released as this version."""
     try:
-        new = Version(version)
-    except InvalidVersion:
-        return [f"{version} is not a version. Write it as 1.2.0."]
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        return [
-            f"{version} does not have the form 1.2.0. Projects would not get it, because Copier ignores pre-releases."
-        ]
+        check_version(version)
+    except click.ClickException as error:
+        return [error.message]
     if git("status", "--porcelain"):
         return ["There are uncommitted changes. Commit them."]  # The checks below read files and commits.
-    lines = [line.split() for line in RELEASES.read_text("utf-8").splitlines() if not line.startswith("#")]
-    releases = dict(lines)
+    released = releases()
     lost = [
-        f"HEAD does not contain the commit of {released} in {RELEASES.name}. Release from a later commit."
-        for released, commit in releases.items()
+        f"HEAD does not contain the commit of {former} in {RELEASES.name}. Release from a later commit."
+        for former, commit in released.items()
         if subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT, check=False).returncode
     ]
     if lost:
         return lost
-    last = max(releases, key=Version)
-    if new <= Version(last):
-        return [f"{last} is already released. Choose a later version."]
+    new, last = Version(version), max(map(Version, released))
+    release = released[str(last)]
     try:
-        found = notice_problems(new, Version(last))
+        found = notice_problems(new, last)
     except (NoticesError, OSError) as error:
         found = [str(error)]
-    found += question_problems(new, Version(last), releases[last])
-    found += unhandled_moves(ROOT, releases[last], Version(last))
-    found += impact_problems(new, Version(last), releases[last])
+    found += question_problems(new, last, release)
+    found += unhandled_moves(ROOT, release, last)
+    found += impact_problems(new, last, release)
     found += fetch_problems()
-    return found + problems_of_tag(ROOT, f"v{version}", git("rev-parse", "HEAD").strip(), releases)
+    return found + problems_of_tag(ROOT, f"v{version}", git("rev-parse", "HEAD").strip(), released)
 
 
 def notice_problems(new: Version, last: Version) -> list[str]:
@@ -100,18 +93,18 @@ def notice_problems(new: Version, last: Version) -> list[str]:
             for name, text in files(NOTICES).items()
             if (ROOT / name).read_text("utf-8") != text
         ]
-    if new.major == last.major:
-        found += [
-            f"{new} is not a major version, but {NOTICES.name} has work by hand: {notice.summary} Release "
-            f"{last.major + 1}.0.0."
-            for notice in notices
-            if needs_work(notice) and (notice.version == UNRELEASED or last < Version(notice.version) <= new)
-        ]
+    work = [
+        notice.summary
+        for notice in notices
+        if (notice.by_hand or notice.settings)
+        and (notice.version == UNRELEASED or last < Version(notice.version) <= new)
+    ]
+    if work and new.major == last.major:
+        found.append(
+            f"{new} is not a major version. Notices in {NOTICES.name} that need work by hand: {len(work)}. The first "
+            f"is: {work[0]} Release {last.major + 1}.0.0."
+        )
     return found
-
-
-def needs_work(notice: Notice) -> bool:
-    return notice.by_hand or bool(notice.settings)
 
 
 def question_problems(new: Version, last: Version, release: str) -> list[str]:
@@ -126,10 +119,11 @@ def question_problems(new: Version, last: Version, release: str) -> list[str]:
     ]
     if new.release[:2] == last.release[:2]:
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        found += [
-            f"{new} is a patch version, but the question {name} has changed. Release {last.major}.{last.minor + 1}.0."
-            for name in changed
-        ]
+        if changed:
+            found.append(
+                f"{new} is a patch version, but questions have changed: {', '.join(changed)}. Release "
+                f"{last.major}.{last.minor + 1}.0."
+            )
     return found
 
 

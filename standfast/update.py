@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -169,11 +170,22 @@ def apply_update(
         if not preview.diff:
             return AppliedUpdate(preview, None, former)
         branch = free_branch(project, preview)
+        applied = AppliedUpdate(preview, branch, former)
         git(project, "switch", "--quiet", "--create", branch)
-        for path in [ANSWERS_FILE, *preview.changed]:
-            transfer(clone.directory / path, project / path)
-        mark_conflicts(clone, project)
-    return AppliedUpdate(preview, branch, former)
+        try:
+            for path in [ANSWERS_FILE, *preview.changed]:
+                transfer(clone.directory / path, project / path)
+            mark_conflicts(clone, project)
+        except BaseException as error:  # Also Ctrl-C.
+            for command in undo_commands(applied):
+                git(project, *command)
+            if isinstance(error, OSError):
+                raise UpdateError(
+                    f"Cannot write {error.filename} ({error.strerror}). The project is unchanged. Correct the rights "
+                    "of the file and its directory."
+                ) from None
+            raise
+    return applied
 
 
 def repository(project: Path) -> Path:
@@ -426,7 +438,7 @@ def mark_conflicts(clone: UpdatedClone, project: Path) -> None:
 
 def free_branch(project: Path, preview: UpdatePreview) -> str:
     """Return the name of a branch that does not exist yet. A project in a subdirectory has its name in it."""
-    subdirectory = git(project, "rev-parse", "--show-prefix").strip().strip("/").replace("/", "-")
+    subdirectory = re.sub(r"\W+", "-", git(project, "rev-parse", "--show-prefix")).strip("-")
     version = preview.new_version.removeprefix("v")
     kind = "answers" if preview.new_version == preview.former_version else f"update-{version}"
     name = "-".join(["template", kind, *([subdirectory] if subdirectory else [])])
@@ -469,6 +481,16 @@ def shortened(paths: list[str], most: int = 20) -> list[str]:
     return paths if len(paths) <= most else [*paths[: most - 1], f"and {len(paths) - most + 1} more"]
 
 
+def undo_commands(update: AppliedUpdate) -> list[list[str]]:
+    """Return the arguments of the git commands that undo an update, also if it wrote only some of its files."""
+    detach = ["--detach"] if re.fullmatch("[0-9a-f]{40,}", update.former) else []
+    return [
+        ["add", "--all", "."],
+        ["switch", "--discard-changes", *detach, update.former],
+        ["branch", "-D", str(update.branch)],
+    ]
+
+
 def next_steps(update: AppliedUpdate) -> str:
     """Return what to do after an update, and how to undo it."""
     preview = update.preview
@@ -477,8 +499,7 @@ def next_steps(update: AppliedUpdate) -> str:
         steps.append("Resolve the conflicts. This command prints them: git diff --check")
     commit = f'git add --all . && git commit -m "Update the template to {preview.new_version}"'
     steps += ["Read the changes: git diff", "Run: make lint typecheck test", f"Commit: {commit}"]
-    detach = "--detach " if re.fullmatch("[0-9a-f]{40,}", update.former) else ""
-    undo = f"git add --all . && git switch --discard-changes {detach}{update.former} && git branch -D {update.branch}"
+    undo = " && ".join(shlex.join(["git", *command]) for command in undo_commands(update))
     return "\n".join(
         [
             f"\nThe changes are on the branch {update.branch}, not committed. Next:\n",

@@ -79,13 +79,16 @@ def test_next_commands_are_printed(template: Path, tmp_path: Path, tool: str) ->
         ("package_name: class\n", "keyword"),
         ("license: GPL\n", "license"),
         ("{", "not valid YAML"),
+        ("project_name: caf\xe9\n", "not valid YAML"),
+        ("- project_name\n", "missing.yml has no answers"),
+        ("projct_name: Orders\n", "no question projct_name, which missing.yml answers"),
         (None, "missing.yml"),
     ],
 )
 def test_wrong_answer_is_refused_in_one_line(clone: Path, tmp_path: Path, data: str | None, message: str) -> None:
     run("git", "remote", "set-url", "origin", UNREACHABLE, cwd=clone)
     if data is not None:
-        (tmp_path / "missing.yml").write_text(data)
+        (tmp_path / "missing.yml").write_text(data, "latin-1")
     assert_refused(new(clone, "service", "--data-file", "missing.yml", cwd=tmp_path), message)
     assert not (tmp_path / "service").exists()
 
@@ -93,8 +96,9 @@ def test_wrong_answer_is_refused_in_one_line(clone: Path, tmp_path: Path, data: 
 def test_directory_that_is_not_empty_is_refused(template: Path, tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
     (tmp_path / "service" / "mine").touch()
-    assert_refused(new(template, "service", "--defaults", cwd=tmp_path), "not empty")
+    assert_refused(new(template, "service", "--defaults", cwd=tmp_path), "not an empty directory")
     assert [path.name for path in (tmp_path / "service").iterdir()] == ["mine"]
+    assert_refused(new(template, "service/mine", "--defaults", cwd=tmp_path), "not an empty directory")
 
 
 @pytest.mark.parametrize("change", ["README.md", "template/new.txt"])

@@ -25,7 +25,9 @@ from standfast.notices import Notice, NoticesError, notices_for, read_dates, rea
 
 NOTICES = ROOT / "notices.yml"
 LAST = list(releases())[-1]
-NEXT, LATER = (f"{Version(LAST).major + 1}.{minor}.0" for minor in (0, 1))
+MAJOR = Version(LAST).major + 1
+"""The major version that the next release can have."""
+FIRST, PATCH, MINOR, NEXT = f"{MAJOR}.0.0", f"{MAJOR}.0.1", f"{MAJOR}.1.0", f"{MAJOR + 1}.0.0"
 
 # ------------------------------------------------------------------------------------------ notices
 
@@ -183,7 +185,9 @@ class Template:
         self.commit(text)
 
     def script(self, name: str, version: str) -> subprocess.CompletedProcess[str]:
-        return run_unchecked(sys.executable, f"scripts/{name}.py", version, cwd=self.clone, PYTHONPATH=str(self.clone))
+        # Byte code of a module is stale if the module changes within one second, and keeps its size.
+        environment = {"PYTHONPATH": str(self.clone), "PYTHONDONTWRITEBYTECODE": "1"}
+        return run_unchecked(sys.executable, f"scripts/{name}.py", version, cwd=self.clone, **environment)
 
     def refused(self, version: str) -> str:
         """Return the reasons why the version cannot be released."""
@@ -204,8 +208,8 @@ class Template:
     def record(self, **results: dict[str, Any]) -> None:
         """Record results as `make release-impact` does. Projects without an argument merge and stay green."""
         head = run("git", "rev-parse", "HEAD", cwd=self.clone).stdout.strip()
-        rows = {name: {"commit": head, "version": "998.0.0"} for name in [*OWNERS, "fleet/shop"]}
-        rows |= {name.replace("_", "-"): {"commit": head, "version": "998.0.0", **row} for name, row in results.items()}
+        rows = {name: {"commit": head, "version": FIRST} for name in [*OWNERS, "fleet/shop"]}
+        rows |= {name.replace("_", "-"): {"commit": head, "version": FIRST, **row} for name, row in results.items()}
         (self.clone / RESULT).write_text(json.dumps(rows))
         self.commit("Record the impact")
 
@@ -250,30 +254,30 @@ def test_projects_find_each_release_with_and_without_tags(
     assert first_commit.startswith(version_in(untagged))
     assert releases()["0.2.0"].startswith(version_in(oldest))
 
-    origin.prepare(NEXT)
-    origin.release(NEXT)
+    origin.prepare(FIRST)
+    origin.release(FIRST)
     # The first tag is newer than each commit before it. It crosses a version that moves files.
-    assert updated(untagged, trust=True) == f"v{NEXT}"
-    assert f"Updating to template version {NEXT}" in capsys.readouterr().err
+    assert updated(untagged, trust=True) == f"v{FIRST}"
+    assert f"Updating to template version {FIRST}" in capsys.readouterr().err
     tagged = origin.project(tmp_path / "tagged")
-    assert version_in(tagged) == f"v{NEXT}"
+    assert version_in(tagged) == f"v{FIRST}"
 
     # Copier does not offer commits without a tag, and the commit of releases.txt is one.
     origin.change("Not released")
-    assert updated(tagged) == f"v{NEXT}"
-    assert f"Keeping template version {NEXT}" in capsys.readouterr().err
+    assert updated(tagged) == f"v{FIRST}"
+    assert f"Keeping template version {FIRST}" in capsys.readouterr().err
     assert run("git", "log", "--format=%s", cwd=tagged).stdout.splitlines() == ["Update", "Start"]
     assert "Not released" not in (tagged / "alembic.ini").read_text("utf-8")
 
-    origin.prepare(LATER)
-    origin.release(LATER)
-    assert updated(untagged) == f"v{LATER}"
+    origin.prepare(MINOR)
+    origin.release(MINOR)
+    assert updated(untagged) == f"v{MINOR}"
     message = capsys.readouterr().err
-    assert f"Updating to template version {LATER}" in message
+    assert f"Updating to template version {MINOR}" in message
     assert "needs steps by hand" not in message
     assert "Not released" in (untagged / "alembic.ini").read_text("utf-8")
     # This update crosses both releases. It prints the steps by hand that concern the answers.
-    assert updated(oldest, trust=True) == f"v{LATER}"
+    assert updated(oldest, trust=True) == f"v{MINOR}"
     message = capsys.readouterr().err
     assert "This update needs steps by hand" in message
     assert 'Run `make revision m="add item version"`' in message
@@ -283,17 +287,19 @@ def test_projects_find_each_release_with_and_without_tags(
 def test_tag_before_a_published_commit_is_refused_because_updates_would_be_downgrades(
     origin: Template, tmp_path: Path
 ) -> None:
-    origin.prepare(NEXT)
+    origin.prepare(FIRST)
     origin.change("After the release")
     project = origin.project(tmp_path / "project")
     run("git", "checkout", "--quiet", "HEAD~1", cwd=origin.clone)
-    reasons = origin.refused(NEXT)
-    found = re.search(rf"commits after .* version ({re.escape(NEXT)}\.post1\.dev0\S*), and could not update", reasons)
+    reasons = origin.refused(FIRST)
+    found = re.search(
+        rf"origin/\w+ has commits after .* version ({FIRST}\.post1\.dev0\S*), and could not update", reasons
+    )
     assert found
     # Copier agrees: with the tag, the project has this version.
-    run("git", "tag", f"v{NEXT}", cwd=origin.clone)
-    run("git", "push", "--quiet", "origin", f"v{NEXT}", cwd=origin.clone)
-    with pytest.raises(UserMessageError, match=re.escape(f"downgrading from {found[1]} to {NEXT}")):
+    run("git", "tag", f"v{FIRST}", cwd=origin.clone)
+    run("git", "push", "--quiet", "origin", f"v{FIRST}", cwd=origin.clone)
+    with pytest.raises(UserMessageError, match=re.escape(f"downgrading from {found[1]} to {FIRST}")):
         updated(project)
 
 
@@ -321,87 +327,103 @@ def test_tag_by_hand_is_refused_if_it_hides_the_release(origin: Template) -> Non
 
 
 def test_release_checks_version_notices_and_commit(origin: Template) -> None:
-    for version, reason in [("0.0.1", "already released"), ("2", "have the form"), ("x", "not a version")]:
-        assert reason in origin.refused(version)
-    reasons = origin.refused("998.0.0")
-    assert "notices.yml has no date of 998.0.0" in reasons
+    for version in (LAST, MINOR, "x", f"v{FIRST}", f"{FIRST}rc1"):
+        reasons = origin.refused(version)
+        assert reasons.startswith(f"  ❌ {version} cannot follow {LAST}. Choose one of ")
+        assert reasons.endswith(f", {FIRST}.\n")
+    reasons = origin.refused(FIRST)
+    assert f"notices.yml has no date of {FIRST}" in reasons
     assert "version of the package standfast is" in reasons
     replace(origin.clone, "notices.yml", "notices:\n", "notices:\n  - version: unreleased\n    text: A change.\n\n")
-    assert origin.script("changelog", "998.0.0").returncode == 0
-    assert "uncommitted changes" in origin.refused("998.0.0")
+    assert origin.script("changelog", FIRST).returncode == 0
+    assert "uncommitted changes" in origin.refused(FIRST)
     replace(origin.clone, "CHANGELOG.md", "A change.", "Another change.")
-    origin.commit("Prepare 998.0.0")
-    assert "CHANGELOG.md does not have the content of notices.yml" in origin.refused("998.0.0")
+    origin.commit(f"Prepare {FIRST}")
+    assert "CHANGELOG.md does not have the content of notices.yml" in origin.refused(FIRST)
     replace(origin.clone, "CHANGELOG.md", "Another change.", "A change.")
+    (origin.clone / RESULT).unlink(missing_ok=True)
     origin.commit("Repair the changelog")
-    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of {len(OWNERS)}" in origin.refused("998.0.0")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of {len(OWNERS)}" in origin.refused(FIRST)
     origin.record()
     # Branches that are not the default branch may have later commits.
     branch = run("git", "branch", "--show-current", cwd=origin.clone).stdout.strip()
     run("git", "checkout", "--quiet", "-b", "feature", cwd=origin.clone)
     origin.change("Not merged")
     run("git", "checkout", "--quiet", branch, cwd=origin.clone)
-    origin.release("998.0.0")
-    head = run("git", "rev-parse", "v998.0.0", cwd=origin.published).stdout.strip()
-    assert (origin.clone / "releases.txt").read_text().splitlines()[-1] == f"998.0.0 {head}"
+    origin.release(FIRST)
+    head = run("git", "rev-parse", f"v{FIRST}", cwd=origin.published).stdout.strip()
+    assert (origin.clone / "releases.txt").read_text().splitlines()[-1] == f"{FIRST} {head}"
     run("git", "checkout", "--quiet", "--orphan", "unrelated", cwd=origin.clone)
     commit_all(origin.clone, "Unrelated")
-    assert "HEAD does not contain the commit of 998.0.0" in origin.refused("999.0.0")
+    assert f"HEAD does not contain the commit of {FIRST}" in origin.refused(NEXT)
 
 
 def test_work_by_hand_needs_a_major_version_and_a_changed_question_a_minor_one(origin: Template) -> None:
-    origin.prepare("998.0.0")
-    origin.release("998.0.0")
+    origin.prepare(FIRST)
+    origin.release(FIRST)
     replace(origin.clone, "copier.yml", "default: My Service", "default: Our Service")
     replace(origin.clone, "copier.yml", "help: License of the code", "help: The license")
-    origin.prepare("998.0.1")
-    reasons = origin.refused("998.0.1").splitlines()
-    assert [line for line in reasons if "question" in line] == reasons
-    assert "998.0.1 is a patch version, but the question project_name has changed. Release 998.1.0." in reasons[0]
+    origin.prepare(PATCH)
+    reasons = origin.refused(PATCH).splitlines()
+    assert reasons == [
+        f"  ❌ {PATCH} is a patch version, but questions have changed: project_name. Release {MINOR}."
+    ]
     step = "notices:\n  - version: unreleased\n    by_hand: true\n    text: Do this.\n\n"
     setting = "  - version: unreleased\n    settings: {OLD: NEW}\n    text: Renamed.\n\n"
-    replace(origin.clone, "notices.yml", "notices:\n", step + setting)
+    replace(origin.clone, "notices.yml", "notices:\n", step + setting)  # The other notices have the version PATCH.
     replace(origin.clone, "copier.yml", "version: v1.0.0", "version: v999.0.0")
-    origin.prepare("998.1.0")
-    reasons = origin.refused("998.1.0").splitlines()
-    assert len(reasons) == 3
-    assert "998.1.0 is not a major version" in reasons[0]
-    assert "Do this. Release 999.0.0." in reasons[0]
-    assert "Renamed. Release 999.0.0." in reasons[1]
-    assert "migration of v999.0.0. An update to 998.1.0 skips it" in reasons[2]
+    origin.prepare(MINOR)
+    work, migration = origin.refused(MINOR).splitlines()
+    assert f"{MINOR} is not a major version. Notices in notices.yml that need work by hand: 2. The first is:" in work
+    assert work.endswith(f"Do this. Release {NEXT}.")
+    assert f"migration of v999.0.0. An update to {MINOR} skips it" in migration
+    assert "Traceback" not in (wrong := origin.script("changelog", FIRST)).stderr
+    assert f"{FIRST} cannot follow {FIRST}" in wrong.stderr
+    assert origin.script("changelog", NEXT).returncode == 0
+    assert f"\n## {NEXT} (" in (changes := (origin.clone / "CHANGELOG.md").read_text())
+    assert not {f"\n## {version} (" for version in (PATCH, MINOR) if f"\n## {version} (" in changes}
+
+
+def test_changelog_refuses_a_version_without_notices_and_wrong_notices(origin: Template) -> None:
+    origin.prepare(FIRST)
+    origin.release(FIRST)
+    for text, reason in (("", "has no notice with the version unreleased. Add a notice"), ("x", "no list `notices`")):
+        if text:
+            (origin.clone / "notices.yml").write_text(text)
+        finished = origin.script("changelog", PATCH)
+        assert finished.returncode == 1
+        assert reason in finished.stderr
+        assert len(finished.stderr.splitlines()) == 1
+        changed = run("git", "status", "--porcelain", cwd=origin.clone).stdout.split()
+        assert changed == (["M", "notices.yml"] if text else [])
 
 
 def test_release_that_breaks_more_projects_than_its_version_says_is_refused(origin: Template) -> None:
     """A conflict that an earlier release caused, and a project of an earlier major version, allow a minor version."""
-    origin.prepare("998.0.0")
+    origin.prepare(FIRST)
     known = {"own_dockerfile": {"conflicts": ["Dockerfile"], "by_hand": 1}}
     origin.record(**known)
-    origin.release("998.0.0")
-    origin.prepare("998.1.0")
-    known["own_settings"] = {"version": "997.0.0", "conflicts": [".env.example"]}
+    origin.release(FIRST)
+    origin.prepare(MINOR)
+    known["own_settings"] = {"version": f"{MAJOR - 1}.0.0", "conflicts": [".env.example"]}
     conflict, red = {"conflicts": ["Makefile"]}, {"conflicts": ["Makefile"], "green": False}
     more_steps = {"own_dockerfile": {"conflicts": ["Dockerfile"], "by_hand": 2}}
     origin.record(**{**known, **more_steps}, own_ci_steps=conflict, own_log_format=red)
-    assert origin.refused("998.1.0") == (
-        "  ❌ 998.1.0 is not a major version, but projects need more work: 2 conflict in Makefile, 1 with steps by "
-        "hand, 1 with failed checks (own-ci-steps, own-dockerfile, own-log-format). Release 999.0.0.\n"
+    assert origin.refused(MINOR) == (
+        f"  ❌ {MINOR} is not a major version, but projects need more work: 2 conflict in Makefile, 1 with steps by "
+        f"hand, 1 with failed checks (own-ci-steps, own-dockerfile, own-log-format). Release {NEXT}.\n"
     )
     origin.record(**known)
     origin.change("After the result")
-    assert f"{RESULT} has no result of this commit for {len(OWNERS) + 1} of" in origin.refused("998.1.0")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS) + 1} of" in origin.refused(MINOR)
     (origin.clone / RESULT).write_text("<<<<<<< HEAD\n")
     origin.commit("Damage the result")
-    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of" in origin.refused("998.1.0")
-    # A run without the fleet keeps the red result of its project.
-    origin.record(**known, **{"fleet/shop": {"green": False}})
-    run(sys.executable, "scripts/release_impact.py", cwd=origin.clone, PYTHONPATH="tests:hooks:.")
-    origin.commit("Record again")
-    assert "1 with failed checks (fleet/shop)" in origin.refused("998.1.0")
+    assert f"{RESULT} has no result of this commit for {len(OWNERS)} of" in origin.refused(MINOR)
     origin.record(**known)
-    origin.release("998.1.0")
-    origin.prepare("999.0.0")
+    origin.release(MINOR)
+    origin.prepare(NEXT)
     origin.record(own_ci_steps=red)
-    origin.release("999.0.0")
+    origin.release(NEXT)
 
 
 def test_moves_since_the_last_release_are_in_a_table_or_have_a_waiver(template: Path) -> None:

@@ -92,6 +92,14 @@ def assert_refused(finished: Finished, message: str, status: int = 1) -> None:
 # -------------------------------------------------------------------------------------- the package
 
 
+def test_makefile_quotes_a_space_in_the_address_of_the_template(template: Path, tmp_path: Path) -> None:
+    address = tmp_path / "my template"
+    address.symlink_to(template)
+    run_copy(str(address), tmp_path / "project", defaults=True, quiet=True, vcs_ref="v999.0.0")
+    makefile = (tmp_path / "project/Makefile").read_text("utf-8")
+    assert makefile.count(f" --from git+file://{tmp_path}/my%20template standfast update ") == 2
+
+
 @pytest.mark.slow
 def test_message_after_update_names_commands_that_run(made: Make, tmp_path: Path) -> None:
     """`uv tool run` installs the package from the template address in the answers, as uvx does."""

@@ -65,7 +65,7 @@ def standfast(project: Path, *arguments: str) -> Result:
 def monorepo(clone: Path, tmp_path: Path) -> Path:
     """Return a project in a subdirectory of a repository. Its update has every kind of result."""
     root = tmp_path / "monorepo"
-    project = copy(clone, root / "services/orders")
+    project = copy(clone, root / "services/my orders")
     (root / "README.md").write_text("All services.\n")
     change(project, "alembic.ini", r"\Z", "# ours\n")
     change(project, ".editorconfig", r"\Z", "# ours\n")
@@ -106,7 +106,7 @@ def test_preview_groups_the_changes_of_a_project_in_a_subdirectory(monorepo: Pat
 
 
 def test_update_works_on_a_branch_and_can_be_undone(monorepo: Path) -> None:
-    branch = "template-update-1000.0.0-services-orders-2"
+    branch = "template-update-1000.0.0-services-my-orders-2"
     run("git", "branch", branch.removesuffix("-2"), cwd=monorepo)
     updated = standfast(monorepo)
     assert updated.exit_code == 0, updated.output
@@ -120,7 +120,7 @@ def test_update_works_on_a_branch_and_can_be_undone(monorepo: Path) -> None:
     assert (monorepo / ".editorconfig").read_text().endswith("# ours\n")
     assert (monorepo / "local.json").read_text() == "ours\n"
     # Git refuses to commit a conflict by accident.
-    assert "UU services/orders/Makefile\n" in status(monorepo)
+    assert 'UU "services/my orders/Makefile"\n' in status(monorepo)
     undo = re.search(r"^To undo the update: (.*)", updated.output, re.MULTILINE)
     assert undo
     run("bash", "-c", undo[1], cwd=monorepo)
@@ -129,6 +129,17 @@ def test_update_works_on_a_branch_and_can_be_undone(monorepo: Path) -> None:
     assert not (monorepo / "new").exists()
     assert (monorepo / "local.json").read_text() == "ours\n"
     assert branch not in run("git", "branch", "--all", cwd=monorepo).stdout
+
+
+def test_file_that_cannot_be_written_leaves_the_project_unchanged(monorepo: Path) -> None:
+    (monorepo / "new").write_text("The update needs a directory here, but git ignores this file.\n")
+    (monorepo.parents[1] / ".git/info/exclude").write_text("new\n")
+    before = run("git", "branch", "--all", cwd=monorepo).stdout
+    assert "Cannot write " in (message := refused(monorepo))
+    assert "new/directory/file.txt (Not a directory). The project is unchanged." in message
+    assert run("git", "branch", "--all", cwd=monorepo).stdout == before
+    assert (monorepo / "new").is_file()
+    assert "# Newer." not in (monorepo / "alembic.ini").read_text()
 
 
 def test_deleted_file_with_changes_is_reported_with_the_command_that_restores_it(
