@@ -79,7 +79,7 @@ def releases() -> dict[str, str]:
 def check_version(version: str) -> None:
     """Check that a version is one of the three that can follow the last release.
 
-    A gap by mistake, such as 1.20.0 after 1.1.0, cannot be taken back. Projects with it would never get 1.2.0.
+    A gap by mistake, such as 1.20.0 after 1.1.0, cannot be reverted. Projects with it would never get 1.2.0.
 
     Raises:
         ClickException: the version does not follow the last release. The message has the versions that do.

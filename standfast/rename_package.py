@@ -12,15 +12,13 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-from copier import run_copy
-from copier.errors import CopierError
-from plumbum import ProcessExecutionError
 
-from .project import ANSWERS_FILE, Project
+from .git import git
+from .project import Project
 from .scopes import uses
+from .update import render
 
 
 def rename(project: Project, name: str) -> None:
@@ -32,27 +30,14 @@ def rename(project: Project, name: str) -> None:
     directory, former = project.directory, project.package
     if git(directory, "status", "--porcelain"):
         raise click.ClickException(f"{directory.absolute()} has uncommitted changes. Commit them first.")
-    if missing := {"_src_path", "_commit"} - project.answers.keys():
-        raise click.ClickException(
-            f"{ANSWERS_FILE} has no {min(missing)}, so the project cannot be rendered. Restore it."
-        )
     if name == former:
         raise click.ClickException(f"The package is already called {name}. Choose another name.")
     if (directory / "src" / name).exists():
         raise click.ClickException(f"src/{name} already exists. Choose another name, or move it away.")
     with tempfile.TemporaryDirectory() as temporary:
         before, after = Path(temporary, "before"), Path(temporary, "after")
-        try:
-            render(before, project.answers)
-            render(after, {**project.answers, "package_name": name, "rendered_package_name": name})
-        except (CopierError, ValueError) as error:
-            raise click.ClickException(str(error)) from None
-        except ProcessExecutionError as error:
-            reason = error.stderr.strip().splitlines()[-1:] or [f"git exited with {error.retcode}"]
-            raise click.ClickException(
-                f"Cannot get the template from {project.answers['_src_path']} ({reason[0]}). Check the address "
-                f"_src_path in {ANSWERS_FILE}, and the network."
-            ) from None
+        render(project, before)
+        render(project, after, package_name=name, rendered_package_name=name)
         renaming = Renaming(former, name, modules(directory / "src", former))
         texts, conflicts = renamed(directory, renaming, before, after)
         git(directory, "mv", f"src/{former}", f"src/{name}")
@@ -64,11 +49,6 @@ def rename(project: Project, name: str) -> None:
             click.echo("\n".join(lines))
     if conflicts:
         raise click.ClickException(f"There are conflicts in {', '.join(conflicts)}. Resolve them.")
-
-
-def render(directory: Path, answers: dict[str, Any]) -> None:
-    data = {key: value for key, value in answers.items() if not key.startswith("_")}
-    run_copy(answers["_src_path"], directory, data=data, vcs_ref=answers["_commit"], defaults=True, quiet=True)
 
 
 def modules(source: Path, package: str) -> set[str]:
@@ -184,12 +164,3 @@ class Renaming:
 
     def owns(self, module: str) -> bool:
         return module.partition(".")[0] == self.former
-
-
-def git(project: Path, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
-    finished = subprocess.run(
-        ["git", *arguments], cwd=project, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
-    )
-    if finished.returncode not in accepted:
-        raise click.ClickException(f"git {arguments[0]}: {finished.stderr.strip()}")
-    return finished.stdout

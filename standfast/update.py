@@ -33,7 +33,7 @@ from plumbum import ProcessExecutionError
 
 from .git import git, git_bytes
 from .project import ANSWERS_FILE, Project, read_project
-from .template_source import check_source
+from .template_source import check_source, recorded
 
 CURRENT = "current"
 """The `to` of an update that keeps the template version, to change answers only."""
@@ -42,7 +42,7 @@ UNTIL_NEWEST = "Run the command again with `uvx --refresh`."
 
 
 class UpdateError(click.ClickException):
-    """An update that cannot run. It changed nothing, and the message has the remedy."""
+    """An update or a render that failed. It changed nothing, and the message has the remedy."""
 
 
 class TrustRequiredError(UpdateError):
@@ -231,10 +231,7 @@ def updated_clone(
             yield UpdatedClone(project.directory, UpdatePreview(version, version, note=note), [])
             return
         message, migrated = run_in(project, to=to, data=dict(data or {}), trust=trust)
-        with remedies(project, to):
-            answers = {name: answer for name, answer in project.answers.items() if not name.startswith("_")}
-            source, former = project.answers["_src_path"], project.answers["_commit"]
-            run_copy(source, old, data=answers, vcs_ref=former, defaults=True, quiet=True)
+        render(project, old)
         yield classify(directory, project, old, message, answers_changed=bool(data), migrated=migrated)
 
 
@@ -260,6 +257,21 @@ def run_in(project: Project, *, to: str | None, data: dict[str, Any], trust: boo
     message = re.sub(r"^(Keeping|Updating to) template version .*\n", "", printed[0], count=1, flags=re.M).strip("\n")
     assert worker.subproject.template
     return message, bool(worker.template.migration_tasks("after", worker.subproject.template))
+
+
+def render(project: Project, directory: Path, **changes: str) -> None:
+    """Render the project's version of the template with its answers into a directory.
+
+    Args:
+        changes: answers that differ from those of the project.
+
+    Raises:
+        UpdateError: the template or its version cannot be read, or an answer is not valid.
+    """
+    source, version = recorded(project, "_src_path"), recorded(project, "_commit")
+    answers = {name: answer for name, answer in project.answers.items() if not name.startswith("_")}
+    with remedies(project, None):
+        run_copy(source, directory, data=answers | changes, vcs_ref=version, defaults=True, quiet=True)
 
 
 @contextlib.contextmanager

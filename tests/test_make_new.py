@@ -79,7 +79,7 @@ def test_next_commands_are_printed(template: Path, tmp_path: Path, tool: str) ->
         ("package_name: class\n", "keyword"),
         ("license: GPL\n", "license"),
         ("{", "not valid YAML"),
-        ("project_name: caf\xe9\n", "not valid YAML"),
+        ("project_name: \xe9t\xe9\n", "not valid YAML"),
         ("- project_name\n", "missing.yml has no answers"),
         ("projct_name: Orders\n", "no question projct_name, which missing.yml answers"),
         (None, "missing.yml"),

@@ -365,9 +365,7 @@ def test_work_by_hand_needs_a_major_version_and_a_changed_question_a_minor_one(o
     replace(origin.clone, "copier.yml", "help: License of the code", "help: The license")
     origin.prepare(PATCH)
     reasons = origin.refused(PATCH).splitlines()
-    assert reasons == [
-        f"  ❌ {PATCH} is a patch version, but questions have changed: project_name. Release {MINOR}."
-    ]
+    assert reasons == [f"  ❌ {PATCH} is a patch version, but questions have changed: project_name. Release {MINOR}."]
     step = "notices:\n  - version: unreleased\n    by_hand: true\n    text: Do this.\n\n"
     setting = "  - version: unreleased\n    settings: {OLD: NEW}\n    text: Renamed.\n\n"
     replace(origin.clone, "notices.yml", "notices:\n", step + setting)  # The other notices have the version PATCH.
