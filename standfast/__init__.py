@@ -1,3 +1,3 @@
 """Commands for projects that the template Standfast rendered."""
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0"
